@@ -9,7 +9,10 @@
 // the design and the checks that ran and is never chosen by the caller.
 package probes
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // Schema identifies the JSON form of Result.
 const Schema = "assay.result/1"
@@ -97,20 +100,12 @@ func Value(x float64) *float64 { return &x }
 // newline, Seconds left out, so that two runs of one test give equal bytes.
 func (r Result) JSON() ([]byte, error) {
 	r.Seconds = 0
-	return marshal(r)
-}
-
-func marshal(v any) ([]byte, error) {
-	var b jsonBuffer
+	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
+	if err := enc.Encode(r); err != nil {
 		return nil, err
 	}
-	return b.data, nil
+	return b.Bytes(), nil
 }
-
-type jsonBuffer struct{ data []byte }
-
-func (b *jsonBuffer) Write(p []byte) (int, error) { b.data = append(b.data, p...); return len(p), nil }
