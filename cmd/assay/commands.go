@@ -1,0 +1,10 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists every subcommand, one per file, in the order of the help page.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newVersion(a),
+	}
+}
