@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Expected values: the trace format's published generator vector (seed 1),
-// recomputed with Python 3.11 integers and floats by testdata/gen.py.
+// Expected values: the published generator vector for seed 1, recomputed with
+// Python 3.11 (integers and floats).
 func TestSeed1(t *testing.T) {
 	if got := New(1).Uint64(); got != 0x910a2dec89025cc1 {
 		t.Errorf("first output = %#x, want 0x910a2dec89025cc1", got)

@@ -1,0 +1,102 @@
+package trace
+
+import (
+	"errors"
+	"iter"
+)
+
+var errStub = errors.New("trace: not written yet")
+
+// Options of a Writer.
+type Options struct {
+	Made        Made
+	PerDocument bool     // compact mode: only the document table
+	Moments     bool     // columns umean and usd
+	TopK        int      // columns top_id and top_logprob; 0 = none
+	Scores      []string // names of the score columns, in column order
+	Redact      bool     // leave out what would show the text
+	From, To    int32    // the documents [From, To) of a shard; both 0 = all
+}
+
+// Reader reads a trace in any of its forms.
+type Reader struct{}
+
+// Open opens a Parquet pair (either file's name), a document table alone, or JSONL.
+func Open(path string) (*Reader, error) { return nil, errStub }
+
+// Close releases the files.
+func (r *Reader) Close() error { return errStub }
+
+// Header returns the header.
+func (r *Reader) Header() Header { return Header{} }
+
+// Docs yields the document table in order.
+func (r *Reader) Docs() iter.Seq2[Doc, error] { return nil }
+
+// All yields every document with its rows; one document is in memory.
+func (r *Reader) All() iter.Seq2[DocTokens, error] { return nil }
+
+// Columns is All with only the named token columns filled (and Pos).
+func (r *Reader) Columns(cols ...string) iter.Seq2[DocTokens, error] { return nil }
+
+// Tokens returns the rows of one document.
+func (r *Reader) Tokens(doc int32) (Tokens, error) { return Tokens{}, errStub }
+
+// Need returns an error that names the columns that are missing and the flags that write them.
+func (r *Reader) Need(cols ...string) error { return errStub }
+
+// Writer writes a trace.
+type Writer struct{}
+
+// Create starts a trace. Path ends in .parquet, .jsonl or .jsonl.gz.
+func Create(path string, of Identity, o Options) (*Writer, error) { return nil, errStub }
+
+// Resume continues a trace that was interrupted; without one it is Create.
+func Resume(path string, of Identity, o Options) (*Writer, error) { return nil, errStub }
+
+// Has reports whether a document is stored already.
+func (w *Writer) Has(doc int32) bool { return false }
+
+// Append stores one document, in any order of ordinals, each once.
+// Sums, counts of rows and digests are computed here.
+func (w *Writer) Append(d Doc, t Tokens) error { return errStub }
+
+// Flush makes everything appended so far survive a kill.
+func (w *Writer) Flush() error { return errStub }
+
+// Close writes the final files.
+func (w *Writer) Close() (Header, error) { return Header{}, errStub }
+
+// Abort closes the part file and leaves it for Resume.
+func (w *Writer) Abort() error { return errStub }
+
+// Finding is one violation that Check found.
+type Finding struct {
+	DocID  string `json:"doc_id,omitempty"`
+	Pos    int32  `json:"pos"` // Null when it is not about one row
+	Law    string `json:"law"`
+	Detail string `json:"detail"` // values found and bounds
+}
+
+// Report is the outcome of Check.
+type Report struct {
+	Level      int       `json:"level"`
+	Docs, Rows int64     `json:"-"`
+	Findings   []Finding `json:"findings"` // the first 100
+	Failed     int64     `json:"failed"`   // all of them
+}
+
+// Check verifies a trace up to a level: 1 header, 2 structure, 3 mathematics.
+func Check(path string, level int) (Report, error) { return Report{}, errStub }
+
+// Merge joins shards of one run into one trace.
+func Merge(dst string, parts ...string) error { return errStub }
+
+// TextDoc fills id, digest and text counts of a document given as text.
+func TextDoc(doc int32, id string, text []byte) Doc { return Doc{} }
+
+// IDsDoc fills id and digest of a document given as token ids.
+func IDsDoc(doc int32, id string, ids []int32) Doc { return Doc{} }
+
+// Span returns the rows [lo, hi) that belong to bytes [start, end) of the document.
+func (t Tokens) Span(start, end int64) (lo, hi int, straddle bool) { return 0, 0, false }
