@@ -9,6 +9,7 @@ package tokenize
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -19,6 +20,9 @@ import (
 const Available = true
 
 func errNoLibrary() error { return nil }
+
+// errClosed is returned by every call after Close.
+var errClosed = errors.New("tokenize: the tokenizer is closed")
 
 // library guards the Rust object: closing frees it at once, so encodes hold the
 // lock for reading and close holds it for writing.

@@ -82,9 +82,6 @@ type engine interface {
 	close() error
 }
 
-// errClosed is returned by every call after Close.
-var errClosed = errors.New("tokenize: the tokenizer is closed")
-
 // Tokenizer is an open tokenizer. All methods may be called from many
 // goroutines at once; Close waits for the calls under way.
 type Tokenizer struct {

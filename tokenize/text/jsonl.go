@@ -1,0 +1,228 @@
+package text
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/json/jsontext"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// jsonl reads one row per line. Blank lines are allowed at the end only.
+func (c *cutter) jsonl(l *lines) error {
+	blankLine := 0
+	for {
+		b, _, err := l.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if l.tooLong || len(b) > MaxLine {
+			c.tooLong(l.line)
+			continue
+		}
+		if len(bytes.Trim(b, " \t\r")) == 0 {
+			if blankLine == 0 {
+				blankLine = l.line
+			}
+			continue
+		}
+		if blankLine > 0 {
+			c.add(blankLine, 1, "line", "a blank line", "a row")
+			blankLine = 0
+		}
+		if !c.clean(b, l.line) {
+			continue
+		}
+		r := row{c: c, line: l.line, doc: Doc{Line: l.line, HasText: !c.source.opt.IDs}}
+		if r.read(b) && !c.f(r.doc) {
+			return nil
+		}
+	}
+}
+
+// row decodes one JSON object.
+type row struct {
+	c    *cutter
+	line int
+	doc  Doc
+	meta map[string]jsontext.Value
+	seen map[string]bool
+}
+
+func (r *row) bad(column int, field, found, want string) { r.c.add(r.line, column, field, found, want) }
+
+// read reports all faults of the row; false if it is not even a JSON object.
+// Fields are read token by token, since a map would hide repeated keys.
+func (r *row) read(b []byte) bool {
+	// Repeated keys are found here, so that the message can name the field.
+	dec := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true))
+	if k := dec.PeekKind(); k > 0 && k != '{' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return r.syntax(err, len(b))
+		}
+		r.bad(1, "row", describe(value), "an object")
+		return false
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return r.syntax(err, len(b))
+	}
+	r.seen = map[string]bool{}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadValue()
+		if err != nil {
+			return r.syntax(err, len(b))
+		}
+		keyColumn := int(dec.InputOffset()) - len(name) + 1
+		unquoted, err := jsontext.AppendUnquote(nil, name)
+		if err != nil {
+			return r.syntax(err, len(b))
+		}
+		key := string(unquoted)
+		value, err := dec.ReadValue()
+		if err != nil {
+			return r.syntax(err, len(b))
+		}
+		if r.seen[key] {
+			r.bad(keyColumn, key, "the key a second time", "it once")
+			continue
+		}
+		r.seen[key] = true
+		r.field(key, keyColumn, value, int(dec.InputOffset())-len(value)+1)
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return r.syntax(err, len(b))
+	}
+	end := int(dec.InputOffset())
+	if _, err := dec.ReadToken(); err != io.EOF {
+		r.bad(end+1, "row", "more after the object", "one object per line")
+		return false
+	}
+	r.finish(end)
+	return true
+}
+
+func (r *row) syntax(err error, n int) bool {
+	column := n + 1
+	found := "the end of the line"
+	var s *jsontext.SyntacticError
+	if errors.As(err, &s) {
+		column = int(s.ByteOffset) + 1
+		found = s.Err.Error()
+	}
+	r.bad(column, "row", found, "a JSON object")
+	return false
+}
+
+// required are the fields without which a row is no document.
+func (r *row) required() []string {
+	if r.c.source.opt.IDs {
+		return []string{"id", "ids"}
+	}
+	return []string{"id", "text"}
+}
+
+func (r *row) finish(end int) {
+	for _, name := range r.required() {
+		if !r.seen[name] {
+			r.bad(end, name, "no such field", "it in every row")
+		}
+	}
+	if len(r.meta) > 0 {
+		raw, err := canonical(r.meta)
+		if err != nil { // its values have been checked
+			r.bad(1, "meta", err.Error(), "JSON")
+		}
+		r.doc.Meta = raw
+	}
+}
+
+// canonical writes the object of RFC 8785.
+func canonical(m map[string]jsontext.Value) (json.RawMessage, error) {
+	b := jsontext.Value("{")
+	for i, key := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = jsontext.AppendQuote(b, key); err != nil {
+			return nil, err
+		}
+		b = append(b, ':')
+		b = append(b, m[key]...)
+	}
+	b = append(b, '}')
+	if err := b.Canonicalize(); err != nil {
+		return nil, err
+	}
+	return json.RawMessage(b), nil
+}
+
+// describe says what a value is, for messages.
+func describe(v jsontext.Value) string {
+	s := string(v)
+	if cut := 40; len(s) > cut {
+		for cut > 0 && s[cut]&0xc0 == 0x80 { // not inside a character
+			cut--
+		}
+		s = s[:cut] + "..."
+	}
+	switch v.Kind() {
+	case '"':
+		return "string " + s
+	case '0':
+		return "number " + s
+	case '{':
+		return "object " + s
+	case '[':
+		return "list " + s
+	}
+	return s
+}
+
+// nearest returns the known name closest to an unknown one, and whether it is
+// close enough to be what was meant.
+func nearest(name string, known []string) (string, bool) {
+	best, least := "", 1<<30
+	for _, k := range known {
+		if d := distance(strings.ToLower(name), k); d < least {
+			best, least = k, d
+		}
+	}
+	return best, least <= 1+len(best)/3
+}
+
+// distance is the number of insertions, deletions and substitutions.
+func distance(a, b string) int {
+	if len(a) > 64 {
+		return 1 << 20
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// list joins names for messages.
+func list(names []string) string {
+	return fmt.Sprintf("one of %s", strings.Join(names, ", "))
+}

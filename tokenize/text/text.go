@@ -1,0 +1,243 @@
+// Package text reads the documents that a checkpoint is to score: plain text
+// files, JSON Lines of texts, JSON Lines of token ids.
+//
+// It answers: which documents does this file hold, in order, byte for byte, and
+// is every row of it well formed? A file is read twice. [Open] checks every row
+// and collects every fault as file:line:column, so that nothing is scored from
+// a file that is half right; [Source.Docs] then streams the documents, one in
+// memory at a time.
+//
+// It refuses, and never repairs: bad UTF-8, NUL, a byte order mark, unknown or
+// repeated or misspelt fields, numbers written as strings, blank rows between
+// rows, lines over 16 MiB. The reason for a reader of its own is that
+// encoding/json turns bad UTF-8 into U+FFFD, keeps the last of two equal keys
+// and matches keys without regard to case, and that bufio.Scanner stops at long
+// lines.
+//
+//	.txt             the whole file; Split "line" or "blank" for more documents
+//	.jsonl .jsonl.gz {id, text, context?, label?, group?, date?, ...}
+//	.jsonl with IDs  {id, ids, context_ids?, label?, group?, date?, ...}
+//
+// [Tiles] turns the byte offsets that tokenizers report into tiles that cover
+// a text without overlap.
+package text
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	"assay/internal/fault"
+)
+
+// MaxLine is the most bytes of one line, or of one document of a .txt file. It
+// is what the tokenizer takes in one call.
+const MaxLine = 16 << 20
+
+// How a .txt file is cut into documents.
+const (
+	// SplitFile: the whole file is one document, every byte kept.
+	SplitFile = "file"
+	// SplitLine: each line is one, without its line feed and a carriage return
+	// before it. An empty line is an empty document.
+	SplitLine = "line"
+	// SplitBlank: documents are separated by one or more empty lines, and lose
+	// the line ending of their last line. Lines of spaces are not empty.
+	SplitBlank = "blank"
+)
+
+// Options says how to read a file. The zero value reads texts.
+type Options struct {
+	// Split applies to .txt only; "" is SplitFile.
+	Split string
+	// IDs: rows hold token ids instead of text.
+	IDs bool
+}
+
+// Validate reports an option that has no meaning.
+func (o Options) Validate() error {
+	switch o.Split {
+	case "", SplitFile, SplitLine, SplitBlank:
+		return nil
+	}
+	return fault.Usagef("text: split: found %q, want %s, %s or %s", o.Split, SplitFile, SplitLine, SplitBlank)
+}
+
+// Doc is one document.
+type Doc struct {
+	ID   string // the row's id, or "line:N" in a .txt file
+	Line int    // where it begins, from 1
+
+	HasText bool // texts; false: IDs hold the document
+	Text    string
+	Context string
+	// HasContext tells an empty context from none, for text and ids alike.
+	HasContext bool
+	IDs        []int32
+	ContextIDs []int32
+
+	Label *int32 // 0 or 1
+	Group string
+	Date  string // YYYY-MM-DD or ""
+	// Meta holds the other fields of the row (set, planted, dose, value, covar,
+	// step, meta, x_...) as canonical JSON (RFC 8785); nil if there are none.
+	Meta json.RawMessage
+
+	idColumn int
+}
+
+// Time returns Date as a time in UTC, the zero time if there is none.
+func (d Doc) Time() time.Time {
+	t, _ := time.Parse(time.DateOnly, d.Date) // checked when it was read
+	return t
+}
+
+// Source is a file whose every row has been checked.
+type Source struct {
+	path string
+	kind kind
+	opt  Options
+	n    int
+	info fs.FileInfo
+}
+
+type kind int
+
+const (
+	kindTxt kind = iota
+	kindJSONL
+	kindGzip
+)
+
+// Open checks every row of a file. Its error is a *fault.Fault; the faults of
+// rows are a *Problems in its chain.
+func Open(path string, o Options) (*Source, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Source{path: path, opt: o}
+	if err := s.classify(); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, pathFault(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.Inputf("no-file", "text: %s: found a folder or a special file, want a file (it is read twice)", path)
+	}
+	s.info = info
+	problems := &Problems{}
+	first := map[string]int{}
+	err = s.each(problems, func(d Doc) bool {
+		s.n++
+		if s.kind != kindTxt && d.ID != "" {
+			if line, twice := first[d.ID]; twice {
+				problems.add(Problem{path, d.Line, d.idColumn, "id", fmt.Sprintf("%q again", d.ID), fmt.Sprintf("an id that line %d does not have", line)})
+			} else {
+				first[d.ID] = d.Line
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	if problems.Total > 0 {
+		return nil, fault.Inputf("rows", "text: %w", problems)
+	}
+	if s.n == 0 {
+		return nil, fault.Inputf("rows", "text: %s: found no documents, want at least one", path)
+	}
+	return s, nil
+}
+
+func (s *Source) classify() error {
+	switch name := s.path; {
+	case strings.HasSuffix(name, ".txt"):
+		s.kind = kindTxt
+		if s.opt.IDs {
+			return fault.Usagef("text: %s: found a .txt file, want .jsonl for token ids", name)
+		}
+	case strings.HasSuffix(name, ".jsonl"):
+		s.kind = kindJSONL
+	case strings.HasSuffix(name, ".jsonl.gz"):
+		s.kind = kindGzip
+	default:
+		return fault.Usagef("text: %s: found an unknown extension, want .txt, .jsonl or .jsonl.gz", name)
+	}
+	if s.kind != kindTxt && s.opt.Split != "" {
+		return fault.Usagef("text: %s: split %s is for .txt files; a .jsonl file has one document per line", s.path, s.opt.Split)
+	}
+	return nil
+}
+
+// Path is the path the source was opened by.
+func (s *Source) Path() string { return s.path }
+
+// Len is the number of documents.
+func (s *Source) Len() int { return s.n }
+
+// Docs streams the documents in file order. After an error there is no more.
+// A file that changed since Open is an error that a second try may cure.
+func (s *Source) Docs() iter.Seq2[Doc, error] {
+	return func(yield func(Doc, error) bool) {
+		problems := &Problems{}
+		stopped := false
+		err := s.unchanged()
+		if err == nil {
+			err = s.each(problems, func(d Doc) bool {
+				if problems.Total > 0 {
+					return false
+				}
+				stopped = !yield(d, nil)
+				return !stopped
+			})
+		}
+		if stopped {
+			return
+		}
+		if err == nil {
+			err = s.unchanged()
+		}
+		if err == nil && problems.Total > 0 {
+			err = fault.Retryf("changed", "text: changed while it was read: %w", problems)
+		}
+		if err != nil {
+			yield(Doc{}, err)
+		}
+	}
+}
+
+func (s *Source) unchanged() error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return pathFault(s.path, err)
+	}
+	if info.Size() != s.info.Size() || !info.ModTime().Equal(s.info.ModTime()) {
+		return fault.Retryf("changed", "text: %s: changed while it was read", s.path)
+	}
+	return nil
+}
+
+// Read is Open and Docs in one: a file that is not well formed gives one error
+// and no document.
+func Read(path string, o Options) iter.Seq2[Doc, error] {
+	s, err := Open(path, o)
+	if err != nil {
+		return func(yield func(Doc, error) bool) { yield(Doc{}, err) }
+	}
+	return s.Docs()
+}
+
+func pathFault(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.Inputf("no-file", "text: %w", err)
+	}
+	return fault.Retryf("io", "text: %s: %w", path, err)
+}
