@@ -1,0 +1,21 @@
+// Package weights answers: what tensors and what configuration are in this
+// checkpoint, bit for bit, and which checkpoint is it?
+//
+// It reads safetensors (one file or shards with an index, in a plain folder or
+// in the layout of the Hugging Face cache), and config.json. Opening reads
+// headers only and maps the files; a tensor's bytes are touched when F32,
+// Bits16 or Scan asks for them.
+//
+// It refuses instead of guessing: a header that lies (lengths, overlaps, gaps,
+// overflow, duplicate keys), a link or a shard name that leaves the folder, an
+// index and a single file side by side, pickles (never read, because reading
+// one runs code), a missing or mistyped configuration value, non-finite
+// weights. It never allocates by a length that a file merely claims. What is
+// wrong with the input carries fault class Input; a file that changes while it
+// is in use carries class Retry, code "changed".
+//
+// The format is that of the safetensors library's README; the rotary tables in
+// rope.go follow transformers 5.23 (modeling_rope_utils). The digest of the
+// weights is defined at Digests; it does not depend on sharding, tensor order
+// or metadata, so it names the weights and not the files.
+package weights
