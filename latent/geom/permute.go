@@ -11,6 +11,7 @@ import (
 
 	"assay/internal/fault"
 	"assay/latent/internal/par"
+	"assay/probes/stat"
 )
 
 // ExactLimit is the largest number of arrangements that are all counted.
@@ -138,11 +139,7 @@ func binomial(n, k int) float64 {
 
 // rng is the random stream of draw j: a function of seed, kind and j alone.
 func (s *Scheme) rng(j int) *rand.Rand {
-	k := uint64(0x6c6162656c730000) // "labels"
-	if s.Kind != "labels" {
-		k = 0x7369676e73000000 // "signs": pairs and blocks share a stream
-	}
-	return rand.New(rand.NewPCG(s.seed, k+uint64(j)))
+	return stat.NewRand(s.seed, "latent."+s.Kind, uint64(j))
 }
 
 // Evaluate computes the statistic of every arrangement for a table with the

@@ -118,3 +118,50 @@ func TestDrawsAgreeWithExact(t *testing.T) {
 		}
 	}
 }
+
+func TestChenQin(t *testing.T) {
+	f := vectors.Load(t)
+	labels := make([]int, 200)
+	for i := 100; i < 200; i++ {
+		labels[i] = 1
+	}
+	for _, c := range []struct {
+		shift float64
+		path  string
+	}{{.75, "G1.chen_qin.z"}, {.125, "G1_shift_0.125.chen_qin_z"}} {
+		x := Dense{200, 64, vectors.G1(1, c.shift)}
+		cq := ChenQinTest(Gram(x, Mean(x, 1), 1), labels)
+		vectors.Near(t, c.path, cq.Z, f.Num(c.path), 1e-9)
+		if c.shift == .75 {
+			vectors.Near(t, "tr S1^2", cq.TAA, f.Num("G1.chen_qin.trS1sq"), 1e-9)
+			vectors.Near(t, "tr S2^2", cq.TBB, f.Num("G1.chen_qin.trS2sq"), 1e-9)
+			vectors.Near(t, "tr S1 S2", cq.TAB, f.Num("G1.chen_qin.trS1S2"), 1e-9)
+		}
+	}
+}
+
+func TestZScore(t *testing.T) {
+	f := vectors.Load(t)
+	x := vectors.G1(1, .75)
+	z, j, err := g1Table(t, x, 200, self, none, none, Independent).ZRows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "theta", z.Theta, f.Num("G1.post_zscore.theta"), 1e-9)
+	vectors.Near(t, "R2", z.R2, f.Num("G1.post_zscore.R2"), 1e-9)
+	if !(j.SE > 0) || j.DF != 198 {
+		t.Errorf("jackknife se %v, df %d; want positive, 198", j.SE, j.DF)
+	}
+	var s, q [2][]float64
+	for l := range 2 {
+		s[l], q[l] = make([]float64, 64), make([]float64, 64)
+		for i := range 100 {
+			for k := range 64 {
+				v := x[(l*100+i)*64+k]
+				s[l][k] += v
+				q[l][k] += v * v
+			}
+		}
+	}
+	vectors.Near(t, "from sums", ZSums([2]int{100, 100}, s, q).Theta, z.Theta, 1e-9)
+}

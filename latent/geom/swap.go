@@ -69,10 +69,8 @@ func (s *Scheme) swap(t *Table) (Draws, []float64) {
 		}
 		plain[i] = ratio(plain[i], total)
 	}
-	ones := make([]float64, g)
-	for x := range ones {
-		ones[x] = 1
-		out.Observed += dot(m.Row(x), onesLike(g))
+	for x := range g {
+		out.Observed += dot(m.Row(x), ones(g))
 	}
 	out.tol = tieTol * (math.Abs(out.Observed) + trace)
 	if s.Exact {
@@ -104,7 +102,7 @@ func (s *Scheme) swap(t *Table) (Draws, []float64) {
 	return out, plain
 }
 
-func onesLike(n int) []float64 {
+func ones(n int) []float64 {
 	o := make([]float64, n)
 	for i := range o {
 		o[i] = 1
@@ -116,7 +114,7 @@ func onesLike(n int) []float64 {
 // every 256 steps so that rounding cannot pile up to the size of a tie.
 func (s *Scheme) gray(m Dense, put func(e, r []float64, i int)) {
 	g := m.N
-	e, r := onesLike(g), make([]float64, g)
+	e, r := ones(g), make([]float64, g)
 	for i := range s.Count {
 		if i%256 == 0 {
 			for x := range g {

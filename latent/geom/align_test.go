@@ -1,0 +1,130 @@
+package geom
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"assay/latent/internal/vectors"
+)
+
+func TestCKAVectors(t *testing.T) {
+	f := vectors.Load(t)
+	x, y := Dense{200, 64, vectors.G1(1, .75)}, Dense{200, 64, vectors.Y()}
+	r, err := CKA(x, y, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "debiased", r.CKA, f.Num("G1_vs_Y.cka.debiased"), 1e-9)
+	vectors.Near(t, "plain", r.Plain, f.Num("G1_vs_Y.cka.biased"), 1e-9)
+	vectors.Near(t, "se", r.SE, f.Num("G1_vs_Y.cka.jack_se"), 1e-9)
+
+	p, _, _ := f.Case("T10")
+	r, err = CKA(Dense{10, 3, p[:30]}, Dense{10, 3, p[30:]}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "T10 debiased", r.CKA, f.Num("T10.A_vs_B.cka_debiased"), 1e-9)
+	vectors.Near(t, "T10 plain", r.Plain, f.Num("T10.A_vs_B.cka_biased"), 1e-9)
+}
+
+func TestCKAProperties(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20 {
+		x := normals(r, 12, 5)
+		s, err := CKA(x, x, 1)
+		if err != nil || math.Abs(s.CKA-1) > 1e-12 {
+			t.Fatalf("CKA(X, X) = %v, %v; want 1", s.CKA, err)
+		}
+		// Unchanged by shift and scale of one side.
+		y := Collect(x)
+		for i := range y.Data {
+			y.Data[i] = 3*y.Data[i] + float64(i%5)
+		}
+		if s, _ = CKA(x, y, 1); math.Abs(s.CKA-1) > 1e-12 {
+			t.Fatalf("CKA(X, 3X + c) = %v, want 1", s.CKA)
+		}
+	}
+}
+
+// Independent normals of width 10 n: plain CKA is near 1, the debiased one within .02 of 0.
+func TestCKAIndependent(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const runs, n = 50, 20
+	mean, plain := 0.0, 0.0
+	for range runs {
+		c, err := CKA(normals(r, n, 10*n), normals(r, n, 10*n), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean += c.CKA / runs
+		plain += c.Plain / runs
+	}
+	if math.Abs(mean) > .02 || plain < .8 {
+		t.Errorf("mean over %d runs: debiased %.4f, want within .02 of 0; plain %.3f, want above .8", runs, mean, plain)
+	}
+}
+
+func normals(r *rand.Rand, n, w int) Dense {
+	d := NewDense(n, w)
+	for i := range d.Data {
+		d.Data[i] = r.NormFloat64()
+	}
+	return d
+}
+
+func TestHealthVectors(t *testing.T) {
+	f := vectors.Load(t)
+	for _, c := range []struct {
+		path string
+		add  float64
+		tol  float64
+	}{{"G1.health", 0, 1e-9}, {"G1.health_with_4_added_to_column_7", 4, 1e-9}} {
+		x := vectors.G1(1, .75)
+		for i := range 200 {
+			x[i*64+7] += c.add
+		}
+		d := Dense{200, 64, x}
+		s, err := SpectrumOf(d, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sh, cos := CosineShares(d, 1)
+		_, cosC := CosineShares(Shift(d, Mean(d, 1)), 1)
+		top := 0
+		for j, v := range sh {
+			if v > sh[top] {
+				top = j
+			}
+		}
+		for _, e := range []struct {
+			key string
+			got float64
+		}{
+			{"pr", s.PR}, {"pr_deb", s.PRDebiased}, {"erank_ev", s.ERank}, {"rankme", s.RankMe}, {"top1", s.Top1}, {"top3", s.Top3},
+			{"cos", cos}, {"cos_c", cosC}, {"ev2.0", s.Eigen[0]}, {"ev2.1", s.Eigen[1]}, {"maxdim", float64(top)}, {"maxdim_share", sh[top]},
+		} {
+			vectors.Near(t, c.path+"."+e.key, e.got, f.Num(c.path+"."+e.key), c.tol)
+		}
+	}
+}
+
+func TestPCAVectors(t *testing.T) {
+	f := vectors.Load(t)
+	x := Dense{200, 64, vectors.G1(1, .75)}
+	p, err := Principal(x, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for a := range 2 {
+		vectors.Near(t, "row 0", p.Scores.Row(0)[a], f.Nums("G1.pca.row0")[a], 1e-9)
+		vectors.Near(t, "share", p.Share[a], f.Nums("G1.pca.share")[a], 1e-9)
+	}
+}
+
+func TestTwoNN(t *testing.T) {
+	f := vectors.Load(t)
+	vectors.Near(t, "G1", TwoNN(Distances(Dense{200, 64, vectors.G1(1, .75)}, 1)), f.Num("G1.twonn.fit"), 1e-9)
+	p, _, _ := f.Case("T10")
+	vectors.Near(t, "T10", TwoNN(Distances(Dense{20, 3, p}, 1)), f.Num("T10.twonn.fit"), 1e-9)
+}
