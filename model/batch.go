@@ -1,0 +1,87 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+)
+
+// minBucket is the smallest padded length.
+const minBucket = 32
+
+// bucket is the smallest of 32, 48, 64, 96, 128, 192, ... that holds n inputs.
+// It depends on the window alone, so a window always meets the same shape.
+func bucket(n int) int {
+	for t := minBucket; ; t *= 2 {
+		if n <= t {
+			return t
+		}
+		if n <= t+t/2 {
+			return t + t/2
+		}
+	}
+}
+
+// batchRows is the number of rows of a batch: never one, since a product of one
+// row takes another kernel and other last bits.
+func batchRows(batchTokens, T int) int { return max(2, batchTokens/T) }
+
+// shape identifies the executables of a batch.
+type shape struct {
+	T, B int
+	long bool // long rotary frequencies
+}
+
+// batch is a set of windows of one shape, in rows 0..len(items)-1; the rest of
+// the B rows are dummies.
+type batch struct {
+	shape
+	items []*item
+}
+
+// item is a window on its way through the model.
+type item struct {
+	w      Window
+	order  int
+	scores Scores
+	done   bool
+}
+
+// pack sorts items by shape and length, cuts them into batches and orders the
+// batches so that the earliest window waits least.
+func (m *Model) pack(items []*item, batchTokens int) []batch {
+	key := func(it *item) shape {
+		n := len(it.w.IDs)
+		T := bucket(n)
+		return shape{T, batchRows(batchTokens, T), m.long(n)}
+	}
+	sorted := slices.Clone(items)
+	slices.SortStableFunc(sorted, func(a, b *item) int {
+		x, y := key(a), key(b)
+		if c := cmp.Compare(x.T, y.T); c != 0 {
+			return c
+		}
+		if x.long != y.long {
+			if x.long {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(a.order, b.order)
+	})
+	var out []batch
+	for _, it := range sorted {
+		k := key(it)
+		if n := len(out); n > 0 && out[n-1].shape == k && len(out[n-1].items) < k.B {
+			out[n-1].items = append(out[n-1].items, it)
+			continue
+		}
+		out = append(out, batch{k, []*item{it}})
+	}
+	slices.SortStableFunc(out, func(a, b batch) int { return cmp.Compare(a.items[0].order, b.items[0].order) })
+	return out
+}
+
+// long reports whether a window of n inputs takes the long rotary frequencies.
+func (m *Model) long(n int) bool {
+	return slices.ContainsFunc(m.spec.Kinds, func(b Block) bool { return b.Attn.Rope.long(n) })
+}

@@ -1,0 +1,152 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// forward runs a batch through the embedding and all layers, showing tapped
+// states to r on the way, and returns the last hidden state [B, T, d].
+func (m *Model) forward(ctx context.Context, b batch, r *run) (x *tensors.Tensor, err error) {
+	if x, err = m.embedBatch(b); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			free(x)
+		}
+	}()
+	if err := r.reduce(b, r.plan.post[0], x); err != nil {
+		return x, err
+	}
+	for l := range m.spec.Layers {
+		if err := ctx.Err(); err != nil {
+			return x, err
+		}
+		if err := r.reduce(b, r.plan.pre[l+1], x); err != nil {
+			return x, err
+		}
+		if x, err = m.layer(b, l, x, r); err != nil {
+			return x, err
+		}
+		if err := r.reduce(b, r.plan.post[l+1], x); err != nil {
+			return x, err
+		}
+	}
+	if len(r.plan.final) > 0 {
+		n, err := m.finalNorm(b, x)
+		if err != nil {
+			return x, err
+		}
+		defer free(n)
+		if err := r.reduce(b, r.plan.final, n); err != nil {
+			return x, err
+		}
+	}
+	return x, nil
+}
+
+// layer runs block l on x, which it consumes.
+func (m *Model) layer(b batch, l int, x *tensors.Tensor, r *run) (*tensors.Tensor, error) {
+	kind := m.spec.Layers[l]
+	parts := r.plan.parts(l + 1)
+	in := []any{nil}
+	ts, err := m.blockTables(b.shape, kind)
+	if err != nil {
+		return x, err
+	}
+	for _, t := range ts {
+		in = append(in, t)
+	}
+	for _, t := range m.layers[l] {
+		in = append(in, t)
+	}
+	if in[0], err = m.eng.donate(x); err != nil {
+		return x, err
+	}
+	key := fmt.Sprintf("block %d [%d, %d] %d", kind, b.B, b.T, parts)
+	out, err := m.eng.run(key, blockStage(&m.spec.Kinds[kind], m.spec.Width, m.fold, parts), in...)
+	if err != nil {
+		return nil, err
+	}
+	x, out = out[0], out[1:]
+	defer free(out...)
+	for i, w := range [][][]want{r.plan.attn, r.plan.mlp, r.plan.act} {
+		if parts&(1<<i) == 0 {
+			continue
+		}
+		if err := r.reduce(b, w[l+1], out[0]); err != nil {
+			return x, err
+		}
+		out = out[1:]
+	}
+	return x, nil
+}
+
+// embedBatch makes the input of block 0. Rows past a window's end and dummy
+// rows hold id 0: finite, and seen by no row that counts.
+func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
+	e := &m.spec.Embed
+	width := m.spec.Width
+	if e.Width != 0 {
+		width = e.Width
+	}
+	scale := float32(one(e.Scale))
+	x, err := m.eng.f32([]int{b.B, b.T, width}, func(x []float32) error {
+		for i := range b.B {
+			var ids []int32
+			if i < len(b.items) {
+				ids = b.items[i].w.IDs
+			}
+			for t := range b.T {
+				id := 0
+				if t < len(ids) {
+					id = int(ids[t])
+				}
+				row := x[(i*b.T+t)*width : (i*b.T+t+1)*width]
+				copy(row, m.embed[id*width:(id+1)*width])
+				if scale != 1 {
+					for c := range row {
+						row[c] *= scale
+					}
+				}
+				if p := e.Learned; p != nil && e.Width == 0 {
+					m.addPosition(row, t)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || (e.Width == 0 && e.Norm == nil) {
+		return x, err
+	}
+	defer free(x)
+	in := []any{x}
+	for _, t := range m.embedSlots {
+		in = append(in, t)
+	}
+	if e.Width != 0 && e.Learned != nil {
+		p, err := m.positionTable(b.T)
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, p)
+	}
+	out, err := m.eng.run(fmt.Sprintf("embed [%d, %d]", b.B, b.T), embedStage(m.spec), in...)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// addPosition adds the learned vector of position t. A padded row may lie
+// beyond the table; its value is of no account.
+func (m *Model) addPosition(row []float32, t int) {
+	p := m.spec.Embed.Learned
+	at := min(t+p.Offset, p.Rows-1) * len(row)
+	for c, v := range m.positions[at : at+len(row)] {
+		row[c] += v
+	}
+}

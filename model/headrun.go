@@ -1,0 +1,243 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"assay/internal/fault"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// headChunk is the number of rows of one head execution: [headChunk, V] logits are
+// the largest tensor ever held.
+const headChunk = 256
+
+// headRun scores rows for one Run.
+type headRun struct {
+	m    *Model
+	o    ScoreOptions
+	want headWants
+	key  string
+	mask *tensors.Tensor // [V], nil where nothing is masked
+}
+
+func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
+	V := m.spec.Vocab
+	if o.Vocab < 0 || o.Vocab > V {
+		return nil, fault.Usagef("model: vocabulary of %d entries: the output head has %d", o.Vocab, V)
+	}
+	if o.TopK < 0 || o.TopK > V {
+		return nil, fault.Usagef("model: top %d: the vocabulary has %d entries", o.TopK, V)
+	}
+	h := &headRun{m: m, o: *o, want: headWants{stats: !o.LogprobOnly, moments: o.Moments, logits: o.TopK > 0, vocab: V}}
+	if o.Vocab > 0 {
+		h.want.vocab = o.Vocab
+	}
+	h.key = fmt.Sprintf("head %v", h.want)
+	if h.want.vocab < V {
+		var err error
+		h.mask, err = m.cached(tableKey{kind: -2, T: h.want.vocab}, []int{V}, func(x []float32) {
+			for i := h.want.vocab; i < V; i++ {
+				x[i] = maskedLogit
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// place is where a scored row belongs.
+type place struct {
+	it  *item
+	j   int // target
+	row int // row of x, flattened over the batch
+}
+
+// score runs the head over the rows of x [B, T, d] that predict a target.
+func (h *headRun) score(ctx context.Context, b batch, x *tensors.Tensor) error {
+	var ps []place
+	for i, it := range b.items {
+		n := len(it.w.Targets)
+		it.scores = h.empty(n)
+		for j := range n {
+			p := place{it, j, i*b.T + it.w.row(j)}
+			if h.want.vocab < h.m.spec.Vocab && int(it.w.Targets[j]) >= h.want.vocab {
+				return h.bad(p, "id", "masked out of the vocabulary")
+			}
+			ps = append(ps, p)
+		}
+	}
+	d := h.m.spec.Width
+	for len(ps) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(headChunk, len(ps))
+		rows, err := h.m.eng.f32([]int{headChunk, d}, func(dst []float32) error {
+			return read(x, func(src []float32) {
+				for i, p := range ps[:n] {
+					copy(dst[i*d:(i+1)*d], src[p.row*d:(p.row+1)*d])
+				}
+			})
+		})
+		if err != nil {
+			return err
+		}
+		ids, err := h.m.eng.i32([]int{headChunk, 1}, func(dst []int32) error {
+			for i, p := range ps[:n] {
+				dst[i] = p.it.w.Targets[p.j]
+			}
+			return nil
+		})
+		if err == nil {
+			err = h.chunk(ps[:n], rows, ids)
+		}
+		free(rows, ids)
+		if err != nil {
+			return err
+		}
+		ps = ps[n:]
+	}
+	return nil
+}
+
+func (h *headRun) empty(n int) Scores {
+	s := Scores{Logprob: make([]float32, n)}
+	if h.want.stats {
+		s.Entropy, s.SD, s.ArgmaxLogprob = make([]float32, n), make([]float32, n), make([]float32, n)
+		s.Rank, s.ArgmaxID = make([]int32, n), make([]int32, n)
+	}
+	if h.want.moments {
+		s.UMean, s.USD = make([]float32, n), make([]float32, n)
+	}
+	if h.want.logits {
+		s.TopID, s.TopLogprob = make([][]int32, n), make([][]float32, n)
+	}
+	return s
+}
+
+// chunk scores up to headChunk rows and files the values.
+func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
+	in := []any{rows, ids}
+	for _, t := range h.m.headSlots {
+		in = append(in, t)
+	}
+	if h.mask != nil {
+		in = append(in, h.mask)
+	}
+	s := h.m.spec
+	out, err := h.m.eng.run(h.key, headStage(s, s.Final != nil && s.Final.Gain && !h.m.foldFinal, s.Final != nil && s.Final.Bias, h.want), in...)
+	if err != nil {
+		return err
+	}
+	defer free(out...)
+	take := func() *tensors.Tensor {
+		t := out[0]
+		out = out[1:]
+		return t
+	}
+	floats := func(field func(s *Scores) []float32) error {
+		var bad error
+		err := read(take(), func(x []float32) {
+			for i, p := range ps {
+				if x[i]-x[i] != 0 {
+					bad = h.bad(p, "nonfinite", fmt.Sprintf("output %g", x[i]))
+					return
+				}
+				field(&p.it.scores)[p.j] = x[i]
+			}
+		})
+		return cmp.Or(bad, err)
+	}
+	steps := []func(s *Scores) []float32{func(s *Scores) []float32 { return s.Logprob }}
+	if h.want.stats {
+		steps = append(steps, func(s *Scores) []float32 { return s.Entropy }, func(s *Scores) []float32 { return s.SD })
+	}
+	for _, f := range steps {
+		if err := floats(f); err != nil {
+			return err
+		}
+	}
+	if h.want.stats {
+		// Counts below 2^24 are exact in float32.
+		if err := read(take(), func(x []float32) {
+			for i, p := range ps {
+				p.it.scores.Rank[p.j] = int32(x[i])
+			}
+		}); err != nil {
+			return err
+		}
+		if err := read(take(), func(x []int32) {
+			for i, p := range ps {
+				p.it.scores.ArgmaxID[p.j] = x[i]
+			}
+		}); err != nil {
+			return err
+		}
+		if err := floats(func(s *Scores) []float32 { return s.ArgmaxLogprob }); err != nil {
+			return err
+		}
+	}
+	if h.want.moments {
+		if err := floats(func(s *Scores) []float32 { return s.UMean }); err != nil {
+			return err
+		}
+		if err := floats(func(s *Scores) []float32 { return s.USD }); err != nil {
+			return err
+		}
+	}
+	if h.want.logits {
+		return h.top(ps, take(), take())
+	}
+	return nil
+}
+
+// top selects the largest logits of each row. The Go backend's TopK sorts the
+// whole row, which takes seconds; a scan with a small heap does not.
+func (h *headRun) top(ps []place, logits, lse *tensors.Tensor) error {
+	V := h.m.spec.Vocab
+	return read(lse, func(lse []float32) {
+		_ = read(logits, func(x []float32) {
+			for i, p := range ps {
+				ids := largest(x[i*V:i*V+h.want.vocab], h.o.TopK)
+				lp := make([]float32, len(ids))
+				for k, id := range ids {
+					lp[k] = x[i*V+int(id)] - lse[i]
+				}
+				p.it.scores.TopID[p.j], p.it.scores.TopLogprob[p.j] = ids, lp
+			}
+		})
+	})
+}
+
+// largest returns the ids of the k largest values, descending, ties by id.
+func largest(x []float32, k int) []int32 {
+	k = min(k, len(x))
+	ids := make([]int32, 0, k+1)
+	low := float32(math.Inf(-1))
+	for id, v := range x {
+		if len(ids) == k && v <= low {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(ids, v, func(e int32, v float32) int { return cmp.Compare(v, x[e]) })
+		for at < len(ids) && x[ids[at]] == v { // a later id stands after its equals
+			at++
+		}
+		ids = slices.Insert(ids, at, int32(id))
+		if len(ids) > k {
+			ids = ids[:k]
+		}
+		low = x[ids[len(ids)-1]]
+	}
+	return ids
+}
+
+func (h *headRun) bad(p place, code, what string) error {
+	return &fault.Fault{Class: fault.Input, Code: code, Err: &RowError{
+		Doc: p.it.w.Doc, Window: p.it.w.Index, Row: p.j, ID: p.it.w.Targets[p.j], What: what}}
+}

@@ -1,0 +1,181 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"assay/internal/fault"
+	"assay/weights"
+)
+
+// Source is what Load reads of a checkpoint; *weights.Checkpoint satisfies it.
+type Source interface {
+	Config() *weights.Config
+	Tensors() iter.Seq[weights.Info]
+	F32(name string, dst []float32) error
+}
+
+// inventory is the accounting of a checkpoint's tensors: what each need is
+// called in this file. Every stored tensor is needed, ignorable or an error.
+type inventory struct {
+	names map[string]string // need key -> stored name
+	dims  map[string][]int
+	keys  []string
+	spare string // a stored output matrix of a tied model, to be compared
+}
+
+// account matches the stored tensors with what f and s need.
+func account(f *Family, s *Spec, ts iter.Seq[weights.Info]) (*inventory, error) {
+	have := map[string]weights.Info{}
+	for t := range ts {
+		have[t.Name] = t
+	}
+	base := f.Names.Base
+	if _, ok := have[base+f.Names.Embed+".weight"]; !ok {
+		if _, ok := have[f.Names.Embed+".weight"]; ok {
+			base = ""
+		}
+	}
+	inv := &inventory{names: map[string]string{}, dims: map[string][]int{}}
+	used := map[string]bool{}
+	var missing []string
+	for _, n := range f.needs(s, base) {
+		name, ok := stored(have, n.name)
+		if !ok {
+			missing = append(missing, n.name)
+			continue
+		}
+		t := have[name]
+		if !slices.Equal(t.Shape, n.dims) {
+			return nil, fault.Inputf("tensor", "model: tensor %q: shape %v, want %v", name, t.Shape, n.dims)
+		}
+		switch t.DType {
+		case weights.F32, weights.F16, weights.BF16, weights.F64:
+		default:
+			if t.DType.Size() != 0 {
+				return nil, fault.Inputf("tensor", "model: tensor %q: dtype %s, want a floating-point type", name, t.DType)
+			}
+		}
+		used[name] = true
+		inv.names[n.key], inv.dims[n.key] = name, n.dims
+		inv.keys = append(inv.keys, n.key)
+	}
+	if len(missing) > 0 {
+		e := fault.Inputf("tensor", "model: tensor %q: missing (%d missing in all)", missing[0], len(missing))
+		if strings.HasPrefix(missing[0], f.Names.Head) {
+			return nil, e.Hint("config.json says that the output matrix is its own (tie_word_embeddings false), but none is stored")
+		}
+		return nil, e.Hint("compare num_hidden_layers and the sizes of config.json with the tensors that `assay inspect` lists")
+	}
+	if s.Head.Tied {
+		if t, ok := have[f.Names.Head+".weight"]; ok {
+			if want := inv.dims["embed.w"]; !slices.Equal(t.Shape, want) {
+				return nil, fault.Inputf("tensor", "model: tensor %q: shape %v, want %v", t.Name, t.Shape, want)
+			}
+			inv.spare = t.Name
+			used[t.Name] = true
+		}
+	}
+	var extra []string
+	for name := range have {
+		if !used[name] && !ignorable(f, base, name) {
+			extra = append(extra, name)
+		}
+	}
+	if len(extra) > 0 {
+		slices.SortFunc(extra, cmp.Compare[string])
+		return nil, fault.Inputf("tensor", "model: tensor %q: not part of a %s model (%d such tensors)", extra[0], f.Name, len(extra)).
+			Hint("the checkpoint may hold adapters, or more layers than config.json says; nothing is left out silently")
+	}
+	return inv, nil
+}
+
+// stored finds a tensor under its name or under the name that the first
+// releases used for norms.
+func stored(have map[string]weights.Info, name string) (string, bool) {
+	if _, ok := have[name]; ok {
+		return name, true
+	}
+	for _, r := range [][2]string{{".weight", ".gamma"}, {".bias", ".beta"}} {
+		if head, ok := strings.CutSuffix(name, r[0]); ok {
+			if _, ok := have[head+r[1]]; ok {
+				return head + r[1], true
+			}
+		}
+	}
+	return "", false
+}
+
+func ignorable(f *Family, base, name string) bool {
+	short := strings.TrimPrefix(name, base)
+	return slices.ContainsFunc(f.Ignorable, func(p string) bool {
+		a, _ := path.Match(p, name)
+		b, _ := path.Match(p, short)
+		return a || b
+	})
+}
+
+// params counts the weights, each stored tensor once.
+func (inv *inventory) params() (all, embedding int64) {
+	for _, k := range inv.keys {
+		n := int64(size(inv.dims[k]))
+		all += n
+		if k == "embed.w" || k == "positions.w" || k == "head.w" || k == "head.b" {
+			embedding += n
+		}
+	}
+	return all, embedding
+}
+
+func size(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// reader widens tensors of a checkpoint by need key.
+type reader struct {
+	ctx context.Context
+	src Source
+	inv *inventory
+}
+
+// get returns the tensor of key in float32, nil where it is not needed.
+func (r *reader) get(key string) ([]float32, error) {
+	name, ok := r.inv.names[key]
+	if !ok {
+		return nil, nil
+	}
+	if err := r.ctx.Err(); err != nil {
+		return nil, err
+	}
+	x := make([]float32, size(r.inv.dims[key]))
+	if err := r.src.F32(name, x); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// checkTie compares a stored output matrix with the embedding of a tied model.
+func (r *reader) checkTie(embed []float32) error {
+	if r.inv.spare == "" {
+		return nil
+	}
+	x := make([]float32, len(embed))
+	if err := r.src.F32(r.inv.spare, x); err != nil {
+		return err
+	}
+	for i := range x {
+		if x[i] != embed[i] {
+			return fault.Inputf("tie-mismatch", "model: tensor %q: value %d is %g, the embedding's is %g; config.json says that they are one matrix (tie_word_embeddings)",
+				r.inv.spare, i, x[i], embed[i])
+		}
+	}
+	return nil
+}

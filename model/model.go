@@ -1,0 +1,304 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"assay/internal/fault"
+	"assay/weights"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Options of Load. The zero value works.
+type Options struct {
+	Backend     string   // "go" (default) or "xla:/absolute/path/of/plugin.so"
+	Threads     int      // cores to use, by GOMAXPROCS of the process; 0 = leave as it is
+	Memory      int64    // bytes that the process may use; 0 = 85 % of the limit of its control group
+	Weights     string   // "auto" (default) or "args": float32 weights as arguments of the stages
+	BatchTokens int      // tokens of one batch; 0 = 4096
+	AcceptKeys  []string // config keys that are not refused although the family does not know them
+}
+
+// DefaultBatchTokens is the size of a batch where Options do not say.
+const DefaultBatchTokens = 4096
+
+// Model is a checkpoint ready to run. Its methods may be called one at a time.
+type Model struct {
+	fam  *Family
+	spec *Spec
+	info Info
+	opts Options
+	eng  *engine
+
+	inflight        int // batches that run at once
+	fold, foldFinal bool
+
+	embed, positions []float32
+	layers           [][]*tensors.Tensor // slots of each layer, in Block.slots order
+	embedSlots       []*tensors.Tensor
+	headSlots        []*tensors.Tensor // final gain, final bias, w, bias, those that there are
+	finalSlots       []*tensors.Tensor // final gain and bias
+
+	mu     sync.Mutex
+	tables map[tableKey]*tensors.Tensor
+}
+
+// Load reads a checkpoint's configuration and weights. It refuses whatever it
+// cannot run exactly.
+func Load(ctx context.Context, ck Source, o Options) (m *Model, err error) {
+	defer edge("load", &err)
+	d, err := Describe(ck, o.AcceptKeys...)
+	if err != nil {
+		return nil, err
+	}
+	if o.BatchTokens == 0 {
+		o.BatchTokens = DefaultBatchTokens
+	}
+	if o.BatchTokens < 2 {
+		return nil, fault.Usagef("model: batch tokens: %d, want at least 2", o.BatchTokens)
+	}
+	if o.Threads < 0 {
+		return nil, fault.Usagef("model: threads: %d, want at least 1, or 0 for all", o.Threads)
+	}
+	switch o.Weights {
+	case "", "auto", "args":
+	default:
+		return nil, fault.Usagef("model: weights %q: want auto or args", o.Weights)
+	}
+	if err := checkEnv(); err != nil {
+		return nil, err
+	}
+	if o.Threads > 0 {
+		runtime.GOMAXPROCS(o.Threads) // the backend sizes its pool by it
+	}
+	m = &Model{fam: d.family, spec: d.Spec, info: d.Info, opts: o, fold: true, tables: map[tableKey]*tensors.Tensor{}}
+	m.inflight = inflightFor(runtime.GOMAXPROCS(0))
+	if err := m.admit(o.Memory); err != nil {
+		return nil, err
+	}
+	b, err := openBackend(o.Backend)
+	if err != nil {
+		return nil, err
+	}
+	m.eng = newEngine(b)
+	if err := m.read(ctx, &reader{ctx, ck, d.inventory}); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// inflightFor is the number of batches that run at once on n cores.
+func inflightFor(n int) int { return max(1, n) }
+
+// checkEnv refuses values of the engine's own environment variables that would
+// change a result: they are meant for its developers.
+func checkEnv() error {
+	if v, ok := os.LookupEnv("GOMLX_FUSION"); ok {
+		if on, err := strconv.ParseBool(v); err != nil || !on {
+			return fault.Usagef("model: GOMLX_FUSION=%q: want it unset", v)
+		}
+	}
+	return nil
+}
+
+// read fills the weights.
+func (m *Model) read(ctx context.Context, r *reader) error {
+	var err error
+	if m.embed, err = r.get("embed.w"); err != nil {
+		return err
+	}
+	if err := r.checkTie(m.embed); err != nil {
+		return err
+	}
+	if m.positions, err = r.get("positions.w"); err != nil {
+		return err
+	}
+	s := m.spec
+	for l := range s.Layers {
+		vals, err := r.blockSlots(m.fam, s, l, m.fold)
+		if err != nil {
+			return err
+		}
+		var ts []*tensors.Tensor
+		for _, slot := range s.Block(l).slots(s.Width, m.fold) {
+			t, err := m.tensor(slot.dims, vals[slot.name])
+			if err != nil {
+				return fmt.Errorf("model: layer %d %s: %w", l, slot.name, err)
+			}
+			ts = append(ts, t)
+			delete(vals, slot.name)
+		}
+		m.layers = append(m.layers, ts)
+	}
+	if err := m.readEmbed(r); err != nil {
+		return err
+	}
+	return m.readHead(r)
+}
+
+func (m *Model) readEmbed(r *reader) error {
+	s := m.spec
+	if s.Embed.Width != 0 {
+		w, err := r.get("embedproj.w")
+		if err != nil {
+			return err
+		}
+		x, _ := join([]part{{w, nil, seqRows(0, s.Width), 1}}, s.Embed.Width, m.fam.Names.Transposed, nil)
+		t, err := m.tensor([]int{s.Embed.Width, s.Width}, x)
+		if err != nil {
+			return err
+		}
+		m.embedSlots = append(m.embedSlots, t)
+	}
+	ts, err := m.readNorm(r, "embednorm", s.Embed.Norm)
+	m.embedSlots = append(m.embedSlots, ts...)
+	return err
+}
+
+// readNorm reads the gain and bias of a norm outside the blocks.
+func (m *Model) readNorm(r *reader, key string, n *Norm) ([]*tensors.Tensor, error) {
+	var ts []*tensors.Tensor
+	for _, x := range []string{".g", ".b"} {
+		v, err := r.get(key + x)
+		if err != nil {
+			return ts, err
+		}
+		if v == nil {
+			continue
+		}
+		if x == ".g" && n.PlusOne {
+			plusOne(v)
+		}
+		t, err := m.tensor([]int{len(v)}, v)
+		if err != nil {
+			return ts, err
+		}
+		ts = append(ts, t)
+	}
+	return ts, nil
+}
+
+func (m *Model) readHead(r *reader) (err error) {
+	s := m.spec
+	if m.finalSlots, err = m.readNorm(r, "final", s.Final); err != nil {
+		return err
+	}
+	w := m.embed
+	if !s.Head.Tied {
+		if w, err = r.get("head.w"); err != nil {
+			return err
+		}
+	}
+	e := s.Width
+	if s.Embed.Width != 0 {
+		e = s.Embed.Width
+		p, err := r.get("headproj.w")
+		if err != nil {
+			return err
+		}
+		w, e = compose(w, p, s.Vocab, e, s.Width), s.Width
+	}
+	x, _ := join([]part{{w, nil, seqRows(0, s.Vocab), 1}}, e, false, nil)
+	t, err := m.tensor([]int{e, s.Vocab}, x)
+	if err != nil {
+		return err
+	}
+	m.headSlots = append(append(m.headSlots, m.finalSlots...), t)
+	b, err := r.get("head.b")
+	if err != nil || b == nil {
+		return err
+	}
+	t, err = m.tensor([]int{s.Vocab}, b)
+	m.headSlots = append(m.headSlots, t)
+	return err
+}
+
+// compose multiplies the output matrix w [V, e] by the projection p [e, d] that
+// stands before it, in float64.
+func compose(w, p []float32, V, e, d int) []float32 {
+	out := make([]float32, V*d)
+	sum := make([]float64, d)
+	for v := range V {
+		clear(sum)
+		for i := range e {
+			x := float64(w[v*e+i])
+			for c, y := range p[i*d : (i+1)*d] {
+				sum[c] += x * float64(y)
+			}
+		}
+		for c, x := range sum {
+			out[v*d+c] = float32(x)
+		}
+	}
+	return out
+}
+
+func (m *Model) tensor(dims []int, x []float32) (*tensors.Tensor, error) {
+	if len(x) != size(dims) {
+		return nil, fmt.Errorf("model: %d values for shape %v", len(x), dims)
+	}
+	return m.eng.f32(dims, func(dst []float32) error { copy(dst, x); return nil })
+}
+
+// Close frees the weights and the backend. A checkpoint that was given to Load
+// stays open.
+func (m *Model) Close() {
+	if m == nil || m.eng == nil {
+		return
+	}
+	for _, ts := range m.layers {
+		free(ts...)
+	}
+	free(m.embedSlots...)
+	free(m.headSlots...)
+	for _, t := range m.tables {
+		free(t)
+	}
+	m.layers, m.embed = nil, nil
+	m.eng.close()
+	m.eng = nil
+}
+
+// Matrix gives rows of a token matrix: "input" (the embedding as stored) or
+// "output" (the matrix that the last hidden state is multiplied by).
+func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float32) error, err error) {
+	s := m.spec
+	switch kind {
+	case "input":
+		w := len(m.embed) / s.Vocab
+		return s.Vocab, w, func(i int, dst []float32) error {
+			copy(dst, m.embed[i*w:(i+1)*w])
+			return nil
+		}, nil
+	case "output":
+		t := m.headSlots[len(m.finalSlots)]
+		return s.Vocab, s.Width, func(i int, dst []float32) error {
+			return read(t, func(x []float32) {
+				for c := range dst {
+					dst[c] = x[c*s.Vocab+i]
+				}
+			})
+		}, nil
+	}
+	return 0, 0, nil, fault.Usagef("model: matrix %q: want input or output", kind)
+}
+
+// Info returns what Describe said about the checkpoint.
+func (m *Model) Info() Info { return m.info }
+
+// Spec returns the resolved mathematics. Do not change it.
+func (m *Model) Spec() *Spec { return m.spec }
+
+// configOf parses the configuration of ck.
+func configOf(ck Source) (*weights.Config, error) {
+	c := ck.Config()
+	if !c.Exists() {
+		return nil, fault.Inputf("missing", "model: config.json: not found beside the weights")
+	}
+	return c, nil
+}

@@ -1,0 +1,123 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// tableKey names a table that depends on the bucket: masks, rotary tables,
+// biases. They are inputs of the stages; as constants every shape would copy them.
+type tableKey struct {
+	kind int // index into Spec.Kinds, or negative for the model's own
+	what byte
+	T    int
+	long bool
+}
+
+// cached returns the table of key, filling it at the first call.
+func (m *Model) cached(key tableKey, dims []int, fill func(x []float32)) (*tensors.Tensor, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.tables[key]; t != nil {
+		return t, nil
+	}
+	t, err := m.eng.f32(dims, func(x []float32) error { fill(x); return nil })
+	if err != nil {
+		return nil, err
+	}
+	m.tables[key] = t
+	return t, nil
+}
+
+// blockTables are the inputs of a block of this kind beside x and the weights,
+// in the order that blockStage takes.
+func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
+	a := &m.spec.Kinds[kind].Attn
+	T := s.T
+	mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{T, T}, func(x []float32) { fillMask(x, T, a.Window) })
+	if err != nil {
+		return nil, err
+	}
+	out := []*tensors.Tensor{mask}
+	if r := a.Rope; r != nil {
+		cos, sin := make([]float32, T*a.HeadDim), make([]float32, T*a.HeadDim)
+		long := s.long && r.Long != nil
+		key := tableKey{kind: kind, what: 'c', T: T, long: long}
+		if m.tables[key] == nil {
+			r.table(T, a.HeadDim, long, cos, sin)
+		}
+		for _, t := range []struct {
+			what byte
+			x    []float32
+		}{{'c', cos}, {'s', sin}} {
+			key.what = t.what
+			x, err := m.cached(key, []int{T, a.HeadDim}, func(dst []float32) { copy(dst, t.x) })
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, x)
+		}
+	}
+	if b := a.ALiBi; b != nil {
+		x, err := m.cached(tableKey{kind: kind, what: 'a', T: T}, []int{a.Heads, T}, func(x []float32) { b.table(x, a.Heads, T) })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// fillMask writes 0 where query i sees key j and a large negative number elsewhere.
+func fillMask(x []float32, T, window int) {
+	for i := range T {
+		for j := range T {
+			x[i*T+j] = masked
+			if j <= i && (window == 0 || j > i-window) {
+				x[i*T+j] = 0
+			}
+		}
+	}
+}
+
+// table fills the ALiBi term of head h and key j.
+func (b *ALiBi) table(x []float32, heads, T int) {
+	for h, s := range slopes(heads) {
+		for j := range T {
+			v := s * float64(j)
+			if b.Rounded {
+				v = float64(roundBF16(float32(roundBF16(float32(s))) * float32(j)))
+			}
+			x[h*T+j] = float32(v * float64(b.Scale))
+		}
+	}
+}
+
+// finalNorm applies the final norm to a whole batch, for the final_norm tap.
+func (m *Model) finalNorm(b batch, x *tensors.Tensor) (*tensors.Tensor, error) {
+	in := []any{x}
+	for _, t := range m.finalSlots {
+		in = append(in, t)
+	}
+	n := m.spec.Final
+	out, err := m.eng.run(fmt.Sprintf("final [%d, %d]", b.B, b.T), func(in []*node) []*node {
+		if n == nil {
+			return []*node{graph.Identity(in[0])}
+		}
+		x, in := in[0], in[1:]
+		var gain, bias *node
+		if n.Gain {
+			gain, in = in[0], in[1:]
+		}
+		if n.Bias {
+			bias = in[0]
+		}
+		return []*node{norm(n, x, gain, bias)}
+	}, in...)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
