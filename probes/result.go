@@ -39,6 +39,8 @@ type Result struct {
 	N         map[string]int `json:"n"`        // counts, by what is counted (units, tokens, documents)
 	Estimates []Estimate     `json:"estimates"`
 	P         []PValue       `json:"p"`
+	Checks    []Check        `json:"checks,omitempty"` // of the assumptions behind the tier
+	Series    []Series       `json:"series,omitempty"` // the numbers behind the figures
 	Verdict   Verdict        `json:"verdict"`
 	Warnings  []Warning      `json:"warnings"`
 	Seconds   float64        `json:"seconds,omitempty"` // wall time; left out of canonical files
@@ -76,6 +78,25 @@ type PValue struct {
 	P      *float64 `json:"p"`
 	Method string   `json:"method"`
 	Null   string   `json:"null"` // the null hypothesis in words
+}
+
+// Check is one assumption held against the data.
+type Check struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Limit float64 `json:"limit"`
+	Pass  bool    `json:"pass"`
+	Text  string  `json:"text,omitempty"` // what value and limit are, and what was found
+}
+
+// Series is a small table of numbers, drawn by a figure and written as CSV with
+// the same digits.
+type Series struct {
+	Name    string      `json:"name"`
+	Columns []string    `json:"columns"`
+	Units   []string    `json:"units"`            // of the columns
+	Labels  []string    `json:"labels,omitempty"` // of the rows
+	Rows    [][]float64 `json:"rows"`
 }
 
 // Verdict says in words what the numbers support and what they do not.
