@@ -74,6 +74,14 @@ type Made struct {
 	Seconds    float64     `json:"seconds,omitempty"`
 	Masked     int         `json:"masked,omitempty"` // head entries with logit -Inf
 	Invariance *Invariance `json:"invariance,omitempty"`
+	// Warnings of the run that made the trace; every result shows them.
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// Warning is a caveat about the measurement, with a kebab-case code.
+type Warning struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
 }
 
 // Invariance is the largest difference that batch mates made in a sample.

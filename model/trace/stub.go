@@ -70,14 +70,6 @@ func (w *Writer) Close() (Header, error) { return Header{}, errStub }
 // Abort closes the part file and leaves it for Resume.
 func (w *Writer) Abort() error { return errStub }
 
-// Finding is one violation that Check found.
-type Finding struct {
-	DocID  string `json:"doc_id,omitempty"`
-	Pos    int32  `json:"pos"` // Null when it is not about one row
-	Law    string `json:"law"`
-	Detail string `json:"detail"` // values found and bounds
-}
-
 // Report is the outcome of Check.
 type Report struct {
 	Level      int       `json:"level"`
@@ -91,12 +83,3 @@ func Check(path string, level int) (Report, error) { return Report{}, errStub }
 
 // Merge joins shards of one run into one trace.
 func Merge(dst string, parts ...string) error { return errStub }
-
-// TextDoc fills id, digest and text counts of a document given as text.
-func TextDoc(doc int32, id string, text []byte) Doc { return Doc{} }
-
-// IDsDoc fills id and digest of a document given as token ids.
-func IDsDoc(doc int32, id string, ids []int32) Doc { return Doc{} }
-
-// Span returns the rows [lo, hi) that belong to bytes [start, end) of the document.
-func (t Tokens) Span(start, end int64) (lo, hi int, straddle bool) { return 0, 0, false }
