@@ -3,13 +3,12 @@ package ghost
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/integrate/quad"
 	"gonum.org/v1/gonum/optimize"
-	"gonum.org/v1/gonum/stat"
 
 	"assay/internal/fault"
+	"assay/probes/stat"
 )
 
 // SkewNormal is the law with density 2/Omega phi(z) Phi(Alpha z), z = (x-Xi)/Omega
@@ -17,25 +16,13 @@ import (
 type SkewNormal struct {
 	Xi, Omega, Alpha float64
 	LogLik           float64 // nats
-	KS, KSP          float64 // Kolmogorov-Smirnov distance and its asymptotic p
+	KS, KSP          float64 // Kolmogorov-Smirnov distance and its p (parameters taken as known)
 }
 
 const logRoot2Pi = 0.9189385332046727 // ln sqrt(2 pi)
 
 // logPhi is ln of the standard normal CDF, also far out in its lower tail.
-func logPhi(z float64) float64 {
-	switch {
-	case z > -5:
-		return math.Log(math.Erfc(-z/math.Sqrt2) / 2)
-	case z > -1e8:
-		f := -z // Laplace's continued fraction of the Mills ratio (DLMF 7.9.3)
-		for k := 60.0; k >= 1; k-- {
-			f = -z + k/f
-		}
-		return -z*z/2 - logRoot2Pi - math.Log(f)
-	}
-	return -z*z/2 - logRoot2Pi - math.Log(-z)
-}
+func logPhi(z float64) float64 { return stat.LogTailNormal(-z) }
 
 func logSkewDensity(z, alpha float64) float64 {
 	return math.Ln2 - z*z/2 - logRoot2Pi + logPhi(alpha*z)
@@ -103,7 +90,8 @@ func FitSkewNormal(x []float64) (SkewNormal, error) {
 			return SkewNormal{}, fault.Inputf("nonfinite", "ghost: skew-normal fit: value %d is %v, want a finite number", i, v)
 		}
 	}
-	m, sd := stat.MeanStdDev(x, nil)
+	m, v := stat.MeanVar(x)
+	sd := math.Sqrt(v)
 	if !(sd > 0) {
 		return SkewNormal{}, fault.Inputf("constant", "ghost: skew-normal fit: all values are equal")
 	}
@@ -134,38 +122,14 @@ func FitSkewNormal(x []float64) (SkewNormal, error) {
 			best = SkewNormal{Xi: r.X[0], Omega: math.Exp(r.X[1]), Alpha: r.X[2], LogLik: -r.F}
 		}
 	}
-	best.KS = ksDistance(x, func(v float64) float64 { return math.Exp(best.LogCDF(v)) })
-	best.KSP = ksTail(best.KS, len(x))
+	u := make([]float64, len(x))
+	for i, v := range x {
+		u[i] = math.Exp(best.LogCDF(v))
+	}
+	d, logP, err := stat.KSUniform(u)
+	if err != nil {
+		return best, fmt.Errorf("ghost: skew-normal fit: %w", err)
+	}
+	best.KS, best.KSP = d, math.Exp(logP)
 	return best, nil
-}
-
-func ksDistance(x []float64, cdf func(float64) float64) float64 {
-	s := slices.Clone(x)
-	slices.Sort(s)
-	n, d := float64(len(s)), 0.0
-	for i, v := range s {
-		f := cdf(v)
-		d = max(d, f-float64(i)/n, float64(i+1)/n-f)
-	}
-	return d
-}
-
-// ksTail is the asymptotic P(D >= d) with the small-sample factor of Stephens
-// (1970).
-func ksTail(d float64, n int) float64 {
-	r := math.Sqrt(float64(n))
-	l := (r + .12 + .11/r) * d
-	if l < .2 {
-		return 1
-	}
-	p := 0.0
-	for j := 1; j <= 100; j++ {
-		t := math.Exp(-2 * l * l * float64(j*j))
-		if j%2 == 1 {
-			p += t
-		} else {
-			p -= t
-		}
-	}
-	return min(1, max(0, 2*p))
 }

@@ -78,7 +78,12 @@ func Survive(docs []Doc, record []Planting, nats map[string]float64, limit float
 // planted secret in a document that the record does not name. Found controls are
 // taken out of the test. One pass over the corpus with a table of 12-byte beginnings.
 func Leaks(s *Set, docs []Doc, record []Planting) []Ref {
-	const key = 12
+	key := 12
+	for k := range s.Secrets {
+		for j := range s.Controls + 1 {
+			key = min(key, len(s.Candidate(k, j)))
+		}
+	}
 	type cand struct {
 		ref  Ref
 		text string
@@ -87,7 +92,7 @@ func Leaks(s *Set, docs []Doc, record []Planting) []Ref {
 	for k := range s.Secrets {
 		for j := range s.Controls + 1 {
 			t := s.Candidate(k, j)
-			heads[t[:min(key, len(t))]] = append(heads[t[:min(key, len(t))]], cand{Ref{k, j}, t})
+			heads[t[:key]] = append(heads[t[:key]], cand{Ref{k, j}, t})
 		}
 	}
 	allowed := make(map[int]map[string]bool)

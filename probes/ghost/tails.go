@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/dsp/fourier"
+
+	"assay/probes/stat"
 )
 
 // Natural logs throughout this file; -Inf is never returned for a statistic that
@@ -32,7 +34,7 @@ func LogTailBinom(h, n int, logq float64) float64 {
 		if i < n { // 0 * -Inf at logq = 0 is excluded above
 			rest = float64(n-i) * log1mq
 		}
-		terms = append(terms, logChoose(n, i)+float64(i)*logq+rest)
+		terms = append(terms, stat.LogChoose(int64(n), int64(i))+float64(i)*logq+rest)
 	}
 	return min(0, logSumExp(terms))
 }
@@ -42,13 +44,6 @@ func logOneMinusExp(x float64) float64 {
 		return math.Log(-math.Expm1(x))
 	}
 	return math.Log1p(-math.Exp(x))
-}
-
-func logChoose(n, k int) float64 {
-	a, _ := math.Lgamma(float64(n + 1))
-	b, _ := math.Lgamma(float64(k + 1))
-	c, _ := math.Lgamma(float64(n - k + 1))
-	return a - b - c
 }
 
 func logSumExp(x []float64) float64 {
