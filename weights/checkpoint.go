@@ -185,7 +185,7 @@ func (c *Checkpoint) openIndex() error {
 	}
 	for _, name := range x.files {
 		if err := c.openShard(name); err != nil {
-			return fmt.Errorf("weights: %s: %w", indexName, err)
+			return err
 		}
 	}
 	left, total := len(x.shard), int64(0)
@@ -352,7 +352,9 @@ func (c *Checkpoint) Warnings() []Warning {
 func (c *Checkpoint) warn(code, format string, args ...any) {
 	c.warnMu.Lock()
 	defer c.warnMu.Unlock()
-	c.warnings = append(c.warnings, Warning{code, fmt.Sprintf(format, args...)})
+	if w := (Warning{code, fmt.Sprintf(format, args...)}); !slices.Contains(c.warnings, w) {
+		c.warnings = append(c.warnings, w)
+	}
 }
 
 // some names at most three of a set, in byte order.

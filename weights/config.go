@@ -177,6 +177,7 @@ func get[T any](c *Config, key, want string, parse func(jsontext.Value) (T, bool
 		x, ok := parse(v)
 		if !ok {
 			c.fail("malformed", key, "found %s, want %s", show(v), want)
+			return zero
 		}
 		return x
 	case fallback != nil:
@@ -293,7 +294,7 @@ func parseInt(v jsontext.Value) (int, bool) {
 		return n, true
 	}
 	// Beyond 2^53 a float no longer says which whole number was meant.
-	if !ok || f != math.Trunc(f) || math.Abs(f) > min(1<<53, math.MaxInt) {
+	if !ok || f != math.Trunc(f) || math.Abs(f) >= min(1<<53, math.MaxInt) {
 		return 0, false
 	}
 	return int(f), true

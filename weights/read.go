@@ -11,7 +11,8 @@ import (
 
 // F32 writes the named tensor, widened to float32, to dst, whose length must
 // be the number of values. F16 and BF16 widen exactly; F64 rounds to nearest
-// and adds the warning f64-rounded; other types are refused.
+// and adds the warning f64-rounded, and is refused where a finite value would
+// become infinite; other types are refused.
 func (c *Checkpoint) F32(name string, dst []float32) error {
 	return c.read(name, len(dst), func(t *tensor) error {
 		raw := t.raw()
@@ -23,18 +24,24 @@ func (c *Checkpoint) F32(name string, dst []float32) error {
 		case F16:
 			widenF16(dst, raw)
 		case F64:
-			roundF64(dst, raw)
-			c.warnMu.Lock()
-			defer c.warnMu.Unlock()
-			if c.rounded == nil {
-				c.rounded = map[string]bool{}
+			if i := roundF64(dst, raw); i >= 0 {
+				return fault.Inputf("nonfinite", "weights: tensor %q: F64 value at index %d: found more than float32 holds", name, i)
 			}
-			c.rounded[name] = true
+			c.noteRounded(name)
 		default:
 			return fault.Inputf("unsupported", "weights: tensor %q: found dtype %s, want F32, F16, BF16 or F64", name, t.DType)
 		}
 		return nil
 	})
+}
+
+func (c *Checkpoint) noteRounded(name string) {
+	c.warnMu.Lock()
+	defer c.warnMu.Unlock()
+	if c.rounded == nil {
+		c.rounded = map[string]bool{}
+	}
+	c.rounded[name] = true
 }
 
 // Bits16 writes the bit patterns of an F16 or BF16 tensor to dst, whose length

@@ -38,6 +38,9 @@ func (r RoPE) InvFreq(headDim, window int) (inv []float64, attention float64, er
 	if dim < 2 || dim%2 != 0 || dim > headDim {
 		return nil, 0, fault.Inputf("unsupported", "weights: rope: %v of a head of %d: found %d rotated dimensions, want an even number from 2 to %d", r.Partial, headDim, dim, headDim)
 	}
+	if !(r.Theta > 1) || math.IsInf(r.Theta, 0) {
+		return nil, 0, fault.Inputf("unsupported", "weights: rope: found theta %v, want more than 1", r.Theta)
+	}
 	inv = make([]float64, dim/2)
 	for i := range inv {
 		inv[i] = 1 / math.Pow(r.Theta, float64(2*i)/float64(dim))

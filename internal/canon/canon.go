@@ -26,7 +26,8 @@ import (
 func CanonicalJSON(v any) ([]byte, error) {
 	raw, err := json.Marshal(v, jsonv1.DefaultOptionsV1(),
 		jsontext.AllowInvalidUTF8(false), jsontext.AllowDuplicateNames(false),
-		jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false))
+		jsontext.EscapeForHTML(false), jsontext.EscapeForJS(false),
+		json.WithMarshalers(json.JoinMarshalers(json.MarshalFunc(refuse[float32]), json.MarshalFunc(refuse[float64]))))
 	if err != nil {
 		return nil, fmt.Errorf("canon: %w", err)
 	}
@@ -46,6 +47,12 @@ func Digest(v any) (string, error) {
 	}
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+// refuse stops every float, also one that would print as an integer: the form
+// of a setting must not depend on whether it happens to be whole.
+func refuse[F float32 | float64](f F) ([]byte, error) {
+	return nil, fmt.Errorf("found float %v, want an integer or a decimal string", f)
 }
 
 func appendValue(dst []byte, d *jsontext.Decoder) ([]byte, error) {

@@ -43,7 +43,10 @@ func TestRefuses(t *testing.T) {
 		in   any
 		want string
 	}{
-		{"float", map[string]any{"a": []any{0.5}}, "/a/0: found number 0.5"},
+		{"float", map[string]any{"a": []any{0.5}}, "found float 0.5"},
+		{"whole float", map[string]any{"a": 1e4}, "found float 10000"},
+		{"float32 in a struct", struct{ F float32 }{2}, "found float 2"},
+		{"fraction", json.RawMessage(`{"a":[1,0.5]}`), "/a/1: found number 0.5"},
 		{"exponent", json.RawMessage(`1e3`), "found number 1e3"},
 		{"minus zero", json.RawMessage(`-0`), "found number -0"},
 		{"duplicate key", json.RawMessage(`{"a":1,"a":2}`), "duplicate"},
