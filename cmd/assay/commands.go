@@ -5,6 +5,10 @@ import "github.com/spf13/cobra"
 // commands lists every subcommand, one per file, in the order of the help page.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newInspect(a),
+		newTokenize(a),
+		newScore(a),
+		newDoctor(a),
 		newVersion(a),
 	}
 }

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"assay/cmd/assay/internal/progress"
+	"assay/cmd/assay/internal/show"
+	"assay/internal/fault"
+	"assay/model"
+	"assay/model/score"
+	"assay/model/trace"
+	"assay/model/trace/window"
+	"assay/tokenize/store"
+	"assay/tokenize/text"
+
+	"github.com/spf13/cobra"
+)
+
+// scoreFlags are the flags of score; palimpsest scores with their defaults.
+type scoreFlags struct {
+	model     modelFlags
+	text, ids string
+	split     string
+	rowLen    int
+	dtype     string
+	out       string
+	policy    window.Policy
+	per       string
+	moments   bool
+	topK      int
+	maskPad   bool
+	redact    bool
+	resume    bool
+}
+
+func newScore(a *app) *cobra.Command {
+	var f scoreFlags
+	cmd := &cobra.Command{
+		Use:   "score CKPT (--text FILE | --ids FILE) -o OUT",
+		Short: "Score every token of a text under a checkpoint and write the trace",
+		Long: `score runs a checkpoint over documents and writes a trace: for every token its
+log-probability, the entropy and standard deviation of the prediction, its rank
+and the most likely token. Every test of assay is a function of traces, so a
+checkpoint is run once and tested many times, on any machine.
+
+Input: .txt (--split file, line or blank), .jsonl or .jsonl.gz with fields id,
+text, context; with --ids: .jsonl with id, ids; .npy arrays, Megatron .idx/.bin,
+raw .u16/.u32 streams (--row-len, --dtype), one document per row.
+
+A trace contains the text (as ids and offsets) unless --redact. An interrupted
+run leaves what is finished; the same command with --resume goes on.`,
+		Example: `  assay score ./pythia-70m --text book.txt -o book.parquet
+  assay score ./pythia-70m --text wiki.jsonl --policy hf-stride --window 1024 --stride 512 -o wiki.parquet
+  assay score ./pythia-70m --ids transcript.npy -o transcript.parquet`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runScore(cmd.Context(), a, &f, args[0])
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.text, "text", "", "documents as text: .txt, .jsonl, .jsonl.gz")
+	fl.StringVar(&f.ids, "ids", "", "documents as token ids: .jsonl, .npy, .idx, .bin, .u16, .u32")
+	fl.StringVar(&f.split, "split", "", "how a .txt file is cut into documents: file (default), line or blank")
+	fl.IntVar(&f.rowLen, "row-len", 0, "ids per row of a flat .npy or raw file")
+	fl.StringVar(&f.dtype, "dtype", "", "integer type of a raw file: uint16, uint32, ...")
+	outputFlag(cmd, &f.out, "trace to write: .parquet (with .docs.parquet beside it), .jsonl or .jsonl.gz")
+	f.registerPolicy(cmd)
+	fl.StringVar(&f.per, "per", "token", "token: both tables; document: the document table alone")
+	fl.BoolVar(&f.moments, "moments", false, "add columns umean, usd (unweighted moments of ln p over the vocabulary)")
+	fl.IntVar(&f.topK, "topk", 0, "add the K most likely tokens of every prediction")
+	fl.BoolVar(&f.maskPad, "mask-padding-vocab", false, "leave head rows beyond the tokenizer's vocabulary out of the softmax")
+	fl.BoolVar(&f.redact, "redact", false, "leave out ids and offsets, so that the trace does not show the text")
+	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted run of the same command")
+	f.model.register(fl)
+	cmd.MarkFlagsOneRequired("text", "ids")
+	cmd.MarkFlagsMutuallyExclusive("text", "ids")
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
+
+func (f *scoreFlags) registerPolicy(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.policy.Name, "policy", "full", "window policy: "+strings.Join(policyNames(), ", "))
+	fl.IntVar(&f.policy.Window, "window", 0, "ids in a window (default: the policy's, else the model's positions)")
+	fl.IntVar(&f.policy.Stride, "stride", 0, "stride of strided policies")
+	fl.IntVar(&f.policy.Context, "context", 0, "context ids of lmeval-rolling")
+	fl.StringVar(&f.policy.BOS, "bos", "auto", "auto (as the named tool does; never for ids), always, never or id:N")
+	fl.BoolVar(&f.policy.EachWindow, "bos-each-window", false, "put the prefix before every window")
+	fl.StringVar(&f.policy.Seam, "seam", "", "joint (default) or separate: how context and text are tokenized")
+	fl.IntVar(&f.policy.MaxTokens, "max-tokens", 0, "score only the first N tokens of each document")
+}
+
+func policyNames() []string {
+	var names []string
+	for _, p := range window.Policies() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// input opens the documents; store is closed by the returned function.
+func (f *scoreFlags) input() (in score.Input, closer func(), err error) {
+	if f.text != "" {
+		src, err := text.Open(f.text, text.Options{Split: f.split})
+		return src, func() {}, err
+	}
+	switch ext := strings.ToLower(filepath.Ext(f.ids)); {
+	case ext == ".jsonl" || strings.HasSuffix(f.ids, ".jsonl.gz"):
+		src, err := text.Open(f.ids, text.Options{IDs: true})
+		return src, func() {}, err
+	default:
+		rows, err := store.Open(f.ids, store.Options{RowLen: f.rowLen, DType: f.dtype})
+		if err != nil {
+			return nil, nil, err
+		}
+		return score.Rows{Store: rows}, func() { _ = rows.Close() }, nil
+	}
+}
+
+func runScore(ctx context.Context, a *app, f *scoreFlags, ckpt string) error {
+	if f.per != "token" && f.per != "document" {
+		return fault.Usagef("--per: found %q, want token or document", f.per)
+	}
+	a.warnNoSIMD()
+	in, closer, err := f.input()
+	if err != nil {
+		return err
+	}
+	defer closer()
+	s, err := f.model.open(ctx, ckpt, f.text != "" || f.maskPad)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	o := f.options(s)
+	rep, err := a.score(ctx, &f.model, s, in, o)
+	if err != nil {
+		return err
+	}
+	return a.print(rep, func(w io.Writer) error { return showTrace(w, rep) })
+}
+
+func (f *scoreFlags) options(s *session) score.Options {
+	o := score.Options{Policy: f.policy, Positions: s.info.Positions, Of: s.identity(), Out: f.out, Resume: f.resume,
+		PerDocument: f.per == "document", Redact: f.redact, Made: s.made(),
+		Score: model.ScoreOptions{Moments: f.moments, TopK: f.topK}}
+	if s.tok != nil {
+		o.Encoder = s.tok
+		if f.maskPad && s.tok.VocabSize() < s.info.Vocab {
+			o.Score.Vocab = s.tok.VocabSize()
+			o.Of.MaskPaddingVocab = true
+		}
+	}
+	return o
+}
+
+// score plans, loads the model and scores, with progress.
+func (a *app) score(ctx context.Context, mf *modelFlags, s *session, in score.Input, o score.Options) (*score.Report, error) {
+	survey, err := score.Plan(in, &o)
+	if err != nil {
+		return nil, err
+	}
+	if err := mf.load(ctx, s); err != nil {
+		return nil, err
+	}
+	var meter *progress.Meter
+	o.Start = func(tokens int64) { meter = progress.New(a.stderr, a.meterMode(), "scoring", tokens) }
+	o.Progress = func(n int64) { meter.Add(n) }
+	defer func() { meter.Close() }()
+	return score.Run(ctx, s.model, in, survey, o)
+}
+
+func (a *app) meterMode() string {
+	if a.quiet {
+		return "none"
+	}
+	return a.progress
+}
+
+func showTrace(w io.Writer, r *score.Report) error {
+	h := r.Header
+	inv := "not measured"
+	if h.Made.Invariance != nil {
+		inv = fmt.Sprintf("%.1e nats over %d tokens scored alone and in company", h.Made.Invariance.MaxAbs, h.Made.Invariance.N)
+	}
+	rows := [][]string{
+		{"trace", r.Path},
+		{"run", h.Run},
+		{"documents", fmt.Sprintf("%d (%s)", h.Counts.Docs, statusCounts(h.Counts.Status))},
+		{"tokens", fmt.Sprintf("%d, scored %d", h.Counts.Rows, h.Counts.Scored)},
+		{"policy", fmt.Sprintf("%s, window %d, prefix ids %v", h.Of.Policy.Name, h.Of.Policy.Window, h.Of.Policy.PrefixIDs)},
+		{"invariance", inv},
+		{"content", h.Content.Docs},
+	}
+	if r.Resumed > 0 {
+		rows = append(rows, []string{"resumed", fmt.Sprintf("%d documents were finished earlier", r.Resumed)})
+	}
+	if err := show.Table(w, rows); err != nil {
+		return err
+	}
+	return showWarnings(w, r.Warnings)
+}
+
+func showWarnings(w io.Writer, ws []trace.Warning) error {
+	for _, x := range ws {
+		if err := show.Wrap(w, fmt.Sprintf("warning %s: %s", x.Code, x.Text), "  ", 100); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func statusCounts(m map[string]int64) string {
+	var parts []string
+	for _, k := range []string{trace.StatusOK, trace.StatusNoTokens, trace.StatusNoTargets, trace.StatusOverContext} {
+		if m[k] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", m[k], k))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
