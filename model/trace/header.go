@@ -1,8 +1,15 @@
 package trace
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
+	"assay/internal/canon"
+	"assay/internal/fault"
 	"assay/model/trace/window"
 )
 
@@ -113,4 +120,83 @@ type Part struct {
 	Device    string   `json:"device,omitempty"`
 	Program   string   `json:"program,omitempty"`
 	BatchRows int      `json:"batch_rows,omitempty"` // smallest number of rows in a batch
+}
+
+// RunDigest returns the run of an identity: hex SHA-256 of its canonical JSON.
+func (of Identity) RunDigest() (string, error) {
+	if of.Policy.PrefixIDs == nil {
+		of.Policy.PrefixIDs = []int32{}
+	}
+	d, err := canon.Digest(of)
+	return strings.TrimPrefix(d, "sha256:"), err
+}
+
+// MarshalJSON writes the identity as it was read, unknown fields included.
+func (h Header) MarshalJSON() ([]byte, error) {
+	type plain Header
+	if h.rawOf == nil {
+		return json.Marshal(plain(h))
+	}
+	return json.Marshal(struct {
+		plain
+		Of json.RawMessage `json:"of"`
+	}{plain(h), h.rawOf})
+}
+
+// UnmarshalJSON keeps the identity's own bytes beside its parsed form.
+func (h *Header) UnmarshalJSON(b []byte) error {
+	type plain Header
+	var x struct {
+		plain
+		Of json.RawMessage `json:"of"`
+	}
+	if err := json.Unmarshal(b, &x); err != nil {
+		return err
+	}
+	*h = Header(x.plain)
+	if len(x.Of) == 0 {
+		return fmt.Errorf("no identity (of)")
+	}
+	h.rawOf = bytes.Clone(x.Of)
+	return json.Unmarshal(x.Of, &h.Of)
+}
+
+// runDigest recomputes the run from what the file holds.
+func (h Header) runDigest() (string, error) {
+	if h.rawOf == nil {
+		return h.Of.RunDigest()
+	}
+	d, err := canon.Digest(rawValue(h.rawOf))
+	return strings.TrimPrefix(d, "sha256:"), err
+}
+
+// parseHeader reads a header and refuses what this package cannot read.
+func parseHeader(path string, b []byte) (Header, error) {
+	var h Header
+	if err := json.Unmarshal(b, &h); err != nil {
+		return h, fault.Inputf("malformed", "trace: %s: header: %w", path, err)
+	}
+	major, ok := strings.CutPrefix(h.Schema, "assay.trace/")
+	major, _, _ = strings.Cut(major, ".")
+	if n, err := strconv.Atoi(major); !ok || err != nil || n != 1 {
+		return h, fault.Inputf("schema", "trace: %s: schema %.60q, want %q", path, h.Schema, Schema)
+	}
+	if err := h.checkColumns(); err != nil {
+		return h, fault.Inputf("malformed", "trace: %s: header: %w", path, err)
+	}
+	return h, nil
+}
+
+// checkColumns refuses optional columns that are unknown, doubled or half a pair.
+func (h Header) checkColumns() error {
+	for i, c := range h.Columns {
+		known := slices.ContainsFunc(slices.Concat(momentColumns, topColumns), func(s spec) bool { return s.name == c })
+		if !known && !strings.HasPrefix(c, scorePrefix) || slices.Contains(h.Columns[:i], c) {
+			return fmt.Errorf("optional column %.60q is unknown or doubled", c)
+		}
+	}
+	if want := optionsOf(h).optional(); len(want) != len(h.Columns) {
+		return fmt.Errorf("optional columns %v, want %v", h.Columns, want)
+	}
+	return nil
 }

@@ -7,17 +7,6 @@ import (
 
 var errStub = errors.New("trace: not written yet")
 
-// Options of a Writer.
-type Options struct {
-	Made        Made
-	PerDocument bool     // compact mode: only the document table
-	Moments     bool     // columns umean and usd
-	TopK        int      // columns top_id and top_logprob; 0 = none
-	Scores      []string // names of the score columns, in column order
-	Redact      bool     // leave out what would show the text
-	From, To    int32    // the documents [From, To) of a shard; both 0 = all
-}
-
 // Reader reads a trace in any of its forms.
 type Reader struct{}
 
@@ -44,31 +33,6 @@ func (r *Reader) Tokens(doc int32) (Tokens, error) { return Tokens{}, errStub }
 
 // Need returns an error that names the columns that are missing and the flags that write them.
 func (r *Reader) Need(cols ...string) error { return errStub }
-
-// Writer writes a trace.
-type Writer struct{}
-
-// Create starts a trace. Path ends in .parquet, .jsonl or .jsonl.gz.
-func Create(path string, of Identity, o Options) (*Writer, error) { return nil, errStub }
-
-// Resume continues a trace that was interrupted; without one it is Create.
-func Resume(path string, of Identity, o Options) (*Writer, error) { return nil, errStub }
-
-// Has reports whether a document is stored already.
-func (w *Writer) Has(doc int32) bool { return false }
-
-// Append stores one document, in any order of ordinals, each once.
-// Sums, counts of rows and digests are computed here.
-func (w *Writer) Append(d Doc, t Tokens) error { return errStub }
-
-// Flush makes everything appended so far survive a kill.
-func (w *Writer) Flush() error { return errStub }
-
-// Close writes the final files.
-func (w *Writer) Close() (Header, error) { return Header{}, errStub }
-
-// Abort closes the part file and leaves it for Resume.
-func (w *Writer) Abort() error { return errStub }
 
 // Report is the outcome of Check.
 type Report struct {
