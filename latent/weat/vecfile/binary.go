@@ -28,13 +28,9 @@ func (rd *reader) binary() error {
 		}
 		rd.file.Rows = row
 		_, wanted := rd.want[string(word)]
-		var key string
-		if wanted {
+		var key string // the slice dies with the next read
+		if wanted || rd.file.Moments != nil {
 			key = string(word)
-		}
-		name := string(clip(word)[:min(len(word), 60)])
-		if !wanted {
-			name = ""
 		}
 		raw, err := rd.in.Peek(4 * d)
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
@@ -44,7 +40,7 @@ func (rd *reader) binary() error {
 			return rd.readError(err)
 		}
 		if wanted || rd.file.Moments != nil {
-			if err := rd.floats(raw, key, name, wanted); err != nil {
+			if err := rd.floats(raw, key, wanted); err != nil {
 				return err
 			}
 		}
@@ -55,12 +51,12 @@ func (rd *reader) binary() error {
 	return rd.binaryEnd()
 }
 
-func (rd *reader) floats(raw []byte, key, name string, wanted bool) error {
+func (rd *reader) floats(raw []byte, key string, wanted bool) error {
 	v := make([]float64, rd.file.D)
 	for k := range v {
 		x := float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*k:])))
 		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return rd.bad("row %d: word %q: number %d: found %v, want a finite number", rd.file.Rows, name, k+1, x)
+			return rd.bad("row %d: word %q: number %d: found %v, want a finite number", rd.file.Rows, clip([]byte(key)), k+1, x)
 		}
 		v[k] = x
 	}

@@ -54,9 +54,6 @@ func (rd *reader) text(first []byte) error {
 		} else if err != nil {
 			return err
 		}
-		if line == nil {
-			line = []byte{}
-		}
 	}
 	if rd.n >= 0 && rd.n != rd.file.Rows {
 		return rd.bad("found %d rows, want %d as line 1 says", rd.file.Rows, rd.n)

@@ -17,13 +17,12 @@ package vecfile
 
 import (
 	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"errors"
 	"io"
 	"math"
 	"strconv"
-
-	"compress/flate"
 
 	"assay/internal/fault"
 	"assay/latent/weat"
