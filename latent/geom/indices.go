@@ -215,3 +215,53 @@ func dbs(m [][]float64, s []float64) float64 {
 	}
 	return t
 }
+
+// StratumGroups returns the labelled groups of one stratum.
+func (t *Table) StratumGroups(s int) []Group {
+	var out []Group
+	for l := range t.Labels {
+		g := t.group(l, s)
+		n := float64(max(g.n, 1))
+		x := Group{N: g.n, Units: g.units, Mean: make([]float64, t.Width()), W: max(0, g.q-dot(g.s, g.s)/n)}
+		for j, v := range g.s {
+			x.Mean[j] = v / n
+		}
+		x.Noise = x.W / (n * (n - 1))
+		out = append(out, x)
+	}
+	return out
+}
+
+// DaviesBouldinTol is DaviesBouldin with the shortcut of scikit-learn: 0 where all
+// spreads or all centroid distances are within tol of 0.
+func DaviesBouldinTol(x Rows, labels []int, k int, tol float64) float64 {
+	m, s := spreads(x, labels, k)
+	small := true
+	for _, v := range s {
+		small = small && v <= tol
+	}
+	if small {
+		return 0
+	}
+	small = true
+	for i := range m {
+		for j := range i {
+			small = small && math.Sqrt(dist2(m[i], m[j])) <= tol
+		}
+	}
+	if small {
+		return 0
+	}
+	// A centroid distance of exactly 0 counts as infinite there.
+	t := 0.0
+	for i := range m {
+		worst := 0.0
+		for j := range m {
+			if d := math.Sqrt(dist2(m[i], m[j])); j != i && d > 0 {
+				worst = math.Max(worst, (s[i]+s[j])/d)
+			}
+		}
+		t += worst / float64(len(m))
+	}
+	return t
+}

@@ -146,14 +146,15 @@ func FromCells(c Cells, alpha []float64, unit bool, labels, strata map[int]int, 
 		if !ok || in.N == 0 {
 			continue
 		}
-		s := 0
-		if strata != nil {
-			if s, ok = strata[in.Stratum]; !ok {
-				continue
-			}
+		s, b := 0, in.Block
+		if strata == nil {
+			// Block numbers start anew in every stratum of the file.
+			b += (in.Stratum + 1) << 16
+		} else if s, ok = strata[in.Stratum]; !ok {
+			continue
 		}
 		r.idx = append(r.idx, i)
-		t.Unit = append(t.Unit, Unit{Label: l, Stratum: s, Block: in.Block, N: in.N})
+		t.Unit = append(t.Unit, Unit{Label: l, Stratum: s, Block: b, N: in.N})
 		n += in.N
 	}
 	t.x = r

@@ -129,3 +129,41 @@ func (t *Table) ZRows() (ZTheta, Jack, error) {
 	jk.finish()
 	return z, jk, nil
 }
+
+// WithinScale returns for each dimension 1/sqrt of the within variance (sum over
+// strata of the mean over labels), 0 where there is none, and the number of
+// dimensions that have some. Units must be given by rows.
+func (t *Table) WithinScale() (by []float64, dims int) {
+	w := t.Width()
+	used, _ := t.usable()
+	by = make([]float64, w)
+	m, ok := t.x.(memberRows)
+	if !ok {
+		return by, 0
+	}
+	buf := make([]float64, w)
+	for _, s := range used {
+		for l := range t.Labels {
+			g := t.group(l, s)
+			for u, x := range t.Unit {
+				if x.Label != l || x.Stratum != s {
+					continue
+				}
+				for _, i := range m.m[u] {
+					m.Rows.At(i, buf)
+					for j, v := range buf {
+						d := v - t.Center[j] - g.s[j]/float64(g.n)
+						by[j] += d * d / float64(g.n-1) / float64(t.Labels)
+					}
+				}
+			}
+		}
+	}
+	for j, v := range by {
+		if v > 0 {
+			by[j] = 1 / math.Sqrt(v)
+			dims++
+		}
+	}
+	return by, dims
+}

@@ -251,3 +251,10 @@ func coordinates(z geom.Rows, train, test []int, workers int) (tr, te geom.Dense
 	mat.NewDense(len(test), r, te.Data).Mul(kt, proj)
 	return tr, te, nil
 }
+
+// ScoreFold fits on rows with fold 1 and scores rows with fold 0 at a fixed penalty.
+func ScoreFold(x geom.Rows, y, fold []int, lambda float64, workers int) ([]float64, error) {
+	cv := CV{Score: make([]float64, x.Len()), Lambda: make([]float64, 1)}
+	err := oneFold(x, y, fold, nil, 0, Options{Lambda: lambda, Workers: workers}, &cv)
+	return cv.Score, err
+}
