@@ -14,7 +14,7 @@
 set -euo pipefail
 
 # Raise it when the steps in build() change.
-recipe='2: tiktoken-rs 0.9 from the registry; release profile; no .llvmbc, .llvmcmd, debug'
+recipe='3: tiktoken-rs 0.9 from the registry; panics caught; release profile; no .llvmbc, .llvmcmd, debug'
 module=github.com/daulet/tokenizers
 tiktoken='tiktoken-rs = "0.9"'
 
@@ -122,7 +122,7 @@ if [ -z "$dir" ]; then
 	dir=$(GOFLAGS=-mod=mod go list -m -f '{{.Dir}}' "$module")
 fi
 
-say "building the tokenizer library for $target with $(head -n1 <<<"$rust"), once; about three minutes"
+say "building the tokenizer library for $target with $(head -n1 <<<"$rust"), once; this takes about three minutes"
 cp -R "$dir" "$work/src"
 chmod -R u+w "$work/src"
 cd "$work/src"
@@ -133,6 +133,21 @@ grep -q '^tiktoken-rs = { git = ' $manifest || die "$module $version: $manifest 
 sed "s|^tiktoken-rs = .*|$tiktoken|" $manifest >$manifest.new
 mv $manifest.new $manifest
 cp "$lock" Cargo.lock
+
+# A Rust panic that reaches Go ends the process. The crate catches those of
+# encoding; a malformed tokenizer.json raises them while loading and decoding
+# too, and an error text with a NUL raises one more.
+ffi=crates/tokenizers/src/lib.rs
+caught='.unwrap_or_else(|_| Err("the library panicked".into()))'
+sed -e "/pub extern \"C\" fn tokenizers_from_bytes(/,/^}/ {
+		s/match Tokenizer::from_bytes(bytes_slice) {/match std::panic::catch_unwind(|| Tokenizer::from_bytes(bytes_slice))$caught {/
+		s/CString::new(format!(\(.*\), e))\.unwrap()/CString::new(format!(\1, e).replace('\\\\0', \"?\")).unwrap()/
+	}" \
+	-e "s/match unified_tokenizer\.decode(ids_slice, skip_special_tokens) {/match std::panic::catch_unwind(|| unified_tokenizer.decode(ids_slice, skip_special_tokens))$caught {/" \
+	$ffi >$ffi.new
+[ "$(grep -c -F "$caught" $ffi.new)" = 2 ] && [ "$(grep -c "replace('.0', \"?\")" $ffi.new)" = 1 ] ||
+	die "$module $version: $ffi has changed; the recipe needs a look"
+mv $ffi.new $ffi
 
 export CARGO_TARGET_DIR=$work/target CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never
 crates=$(cargo tree --locked -p tokenizers-ffi -e normal,build --prefix none --target "$target" 2>"$log" | sed 's/ (\*)$//' | sort -u | wc -l | tr -d ' ') ||

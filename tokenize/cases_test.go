@@ -11,8 +11,6 @@ import (
 	"testing"
 )
 
-const reference = "../testdata/reference"
-
 type expected struct {
 	IDs     []int32    `json:"ids"`
 	Tokens  []string   `json:"tokens"`

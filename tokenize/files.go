@@ -82,6 +82,11 @@ func (f *File) parse(data []byte) error {
 			return err
 		}
 		end := dec.InputOffset()
+		if key != "model" {
+			if err := shallow(value); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+		}
 		switch key {
 		case "truncation", "padding":
 			cut = append(cut, span{end - int64(len(value)), end})
@@ -91,6 +96,10 @@ func (f *File) parse(data []byte) error {
 			added = value.Clone()
 		case "decoder":
 			f.byteLevel, err = hasType(value, "ByteLevel")
+		case "post_processor":
+			err = checkTemplate(value)
+		case "normalizer":
+			err = checkCharsmaps(value)
 		}
 		return err
 	})

@@ -144,6 +144,9 @@ func (t *Tokenizer) findTemplate() error {
 	if err != nil {
 		return fault.Inputf("template", "tokenize: %s: the letter a: %w", t.path, err)
 	}
+	if len(plain.IDs) == 0 {
+		return fault.Inputf("template", "tokenize: %s: the letter a gives no ids", t.path)
+	}
 	full, err := t.engine.encode("a", true, true)
 	if err != nil {
 		return fault.Inputf("template", "tokenize: %s: the letter a with its template: %w", t.path, err)

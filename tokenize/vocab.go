@@ -6,6 +6,7 @@ import (
 	"encoding/json/v2"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 )
@@ -173,6 +174,25 @@ func integer(dec *jsontext.Decoder) (int32, error) {
 	return int32(n), nil
 }
 
+// shallow refuses nesting that no tokenizer has and that the walks below would
+// take quadratic time for; the library itself stops at 128.
+func shallow(value jsontext.Value) error {
+	const limit = 64
+	dec := jsontext.NewDecoder(bytes.NewBuffer(value))
+	for {
+		_, err := dec.ReadToken()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if dec.StackDepth() > limit {
+			return fmt.Errorf("found nesting deeper than %d", limit)
+		}
+	}
+}
+
 // hasType looks for a component of a type in a decoder, alone or in a sequence.
 func hasType(value jsontext.Value, name string) (bool, error) {
 	if value.Kind() != '{' {
@@ -191,4 +211,41 @@ func hasType(value jsontext.Value, name string) (bool, error) {
 		}
 	}
 	return part.Type == name, nil
+}
+
+// checkTemplate looks at every TemplateProcessing of a post-processor: one text
+// goes into its single template, once. The library applies templates to plain
+// encodings too and only leaves their special tokens out, so another template
+// would repeat or lose the text everywhere.
+func checkTemplate(value jsontext.Value) error {
+	if value.Kind() != '{' {
+		return nil
+	}
+	var part struct {
+		Type       string           `json:"type"`
+		Processors []jsontext.Value `json:"processors"`
+		Single     []struct {
+			Sequence *struct {
+				ID string `json:"id"`
+			} `json:"Sequence"`
+		} `json:"single"`
+	}
+	if err := json.Unmarshal(value, &part); err != nil {
+		return fmt.Errorf("post_processor: %w", err)
+	}
+	for _, p := range part.Processors {
+		if err := checkTemplate(p); err != nil {
+			return err
+		}
+	}
+	texts := 0
+	for _, piece := range part.Single {
+		if piece.Sequence != nil {
+			texts++
+		}
+	}
+	if part.Type == "TemplateProcessing" && texts != 1 {
+		return fmt.Errorf("post_processor: found %d texts in its template, want 1", texts)
+	}
+	return nil
 }
