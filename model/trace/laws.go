@@ -38,12 +38,15 @@ type inspector struct {
 	options Options
 	emit    func(Finding) bool
 	stopped bool
+
+	reported int
 }
 
 func (in *inspector) report(d *Doc, pos int, law, format string, args ...any) {
 	if in.stopped {
 		return
 	}
+	in.reported++
 	in.stopped = !in.emit(Finding{d.ID, int32(pos), law, fmt.Sprintf(format, args...)})
 }
 
@@ -131,12 +134,24 @@ func (in *inspector) document(d *Doc) (planned, bool) {
 	return p, true
 }
 
+// all checks a document and its rows; the laws only where the structure holds.
+func (in *inspector) all(x *DocTokens) {
+	p, ok := in.document(&x.Doc)
+	if ok {
+		ok = in.rows(&x.Doc, &x.Tokens, p)
+	}
+	if ok && !in.stopped {
+		in.laws(&x.Doc, &x.Tokens)
+	}
+}
+
 // rows checks the structure of a document's rows: lengths, positions, ids,
 // tiles, planner columns and nulls.
-func (in *inspector) rows(d *Doc, t *Tokens, p planned) {
+func (in *inspector) rows(d *Doc, t *Tokens, p planned) bool {
 	if !in.lengths(d, t) {
-		return
+		return false
 	}
+	before := in.reported
 	vocab := int32(math.MaxInt32)
 	if v := in.of.Checkpoint.Vocab; v > 0 {
 		vocab = int32(min(v, math.MaxInt32))
@@ -169,6 +184,7 @@ func (in *inspector) rows(d *Doc, t *Tokens, p planned) {
 		}
 	}
 	unscored(t.Len())
+	return in.reported == before
 }
 
 // lengths checks that the columns that must be there are there and equally long.

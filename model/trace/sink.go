@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"assay/internal/fault"
@@ -22,7 +23,8 @@ type sink struct {
 	disk    disk
 	options Options
 	digest  *digester
-	full    *digester // of the table before redaction; nil without
+	full    *digester // of the table before redaction; nil when nothing is redacted
+	parts   partDigests
 	outs    []output
 	tables  []*table // tokens (nil in compact mode), documents
 	jsonl   *jsonl
@@ -54,17 +56,19 @@ func formOf(path string) (form, error) {
 	return form{}, fault.Usagef("trace: %s: unknown form, want a name that ends in .parquet, .jsonl or .jsonl.gz", path)
 }
 
-// newSink opens the temporary files. h has everything but the content.
-func newSink(d disk, path string, h Header, o Options) (*sink, error) {
+// newSink opens the temporary files. h has everything but the digests; redact
+// says that documents come with what o.Redact leaves out.
+func newSink(d disk, path string, h Header, o Options, redact bool) (*sink, error) {
 	f, err := formOf(path)
 	if err != nil {
 		return nil, err
 	}
-	h.Schema, h.Columns, h.Redacted, h.Content = Schema, o.optional(), o.Redact, Content{}
+	h.Schema, h.Columns, h.Redacted, h.Parts = Schema, o.optional(), o.Redact, slices.Clone(h.Parts)
 	s := &sink{disk: d, options: o, digest: newDigester(o), header: h}
-	if o.Redact {
+	if redact {
 		s.full = newDigester(o)
 	}
+	s.parts = newPartDigests(s.header.Parts, o)
 	if err := s.start(f, path); err != nil {
 		s.abort()
 		return nil, err
@@ -79,7 +83,12 @@ func (s *sink) start(f form, path string) error {
 			return err
 		}
 		s.jsonl = newJSONL(out, f.gzip)
-		return s.jsonl.line(map[string]Header{"assay": s.header})
+		h := s.header
+		h.Content, h.Parts = Content{}, slices.Clone(h.Parts)
+		for i := range h.Parts {
+			h.Parts[i].Content = Content{}
+		}
+		return s.jsonl.line(map[string]Header{"assay": h})
 	}
 	tokens, docs := s.options.columns()
 	s.tables = make([]*table, 2)
@@ -115,6 +124,7 @@ func (s *sink) add(d *Doc, t *Tokens) error {
 		t = &r
 	}
 	s.digest.add(d, t)
+	s.parts.add(d, t)
 	if s.jsonl != nil {
 		return retryIf(s.outs[0].path, s.jsonl.doc(d, t, s.options))
 	}
@@ -136,15 +146,15 @@ func retryIf(path string, err error) error {
 // commit finishes the files and renames them, tokens first.
 func (s *sink) commit() (Header, error) {
 	h := s.header
+	full := h.Content.Full // of what was redacted before
 	h.Content = s.digest.content()
+	h.Content.Full = full
 	if s.full != nil {
 		c := s.full.content()
 		h.Content.Full = &c
 	}
 	for i := range h.Parts {
-		if len(h.Parts) == 1 {
-			h.Parts[i].Content = h.Content
-		}
+		h.Parts[i].Content = s.parts.digests[i].content()
 	}
 	if err := s.finish(h); err != nil {
 		s.abort()

@@ -402,7 +402,7 @@ func (w *Writer) close() (Header, error) {
 		p.Docs = [2]int64{int64(w.options.From), int64(w.options.To)}
 		h.Parts = []Part{p}
 	}
-	s, err := newSink(w.disk, w.path, h, w.options)
+	s, err := newSink(w.disk, w.path, h, w.options, w.options.Redact)
 	if err != nil {
 		return h, err
 	}
