@@ -254,7 +254,9 @@ func TestRowsEqualCells(t *testing.T) {
 			rows := mem.New(set)
 			var theta [2][]float64
 			for i, s := range []latent.States{rows, cells} {
-				a, err := measureAll(context.Background(), s, quick(), false)
+				o := quick()
+				o.Indices = []string{"r2", "xbi", "chi"}
+				a, err := measureAll(context.Background(), s, o, false)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"assay/latent/internal/vectors"
+	"assay/probes/stat"
 )
 
 func TestCKAVectors(t *testing.T) {
@@ -127,4 +128,85 @@ func TestTwoNN(t *testing.T) {
 	vectors.Near(t, "G1", TwoNN(Distances(Dense{200, 64, vectors.G1(1, .75)}, 1)), f.Num("G1.twonn.fit"), 1e-9)
 	p, _, _ := f.Case("T10")
 	vectors.Near(t, "T10", TwoNN(Distances(Dense{20, 3, p}, 1)), f.Num("T10.twonn.fit"), 1e-9)
+}
+
+func TestRotationVectors(t *testing.T) {
+	f := vectors.Load(t)
+	x, y := Dense{200, 64, vectors.G1(1, .75)}, Dense{200, 64, vectors.Y()}
+	r, err := Procrustes(x, y, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "s", r.S, f.Num("G1_vs_Y.procrustes.s"), 1e-9)
+	vectors.Near(t, "shifted", r.Shifted, f.Num("G1_vs_Y.procrustes.s_rowshift"), 1e-9)
+	vectors.Near(t, "identity", r.Identity, f.Num("G1_vs_Y.procrustes.identity"), 1e-9)
+	p, _, _ := f.Case("T10")
+	r, err = Procrustes(Dense{10, 3, p[:30]}, Dense{10, 3, p[30:]}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "T10 s", r.S, f.Num("T10.A_vs_B.procrustes_s"), 1e-9)
+
+	// More dimensions than rows: the eigenbasis gives what the direct product gives.
+	wide := rand.New(rand.NewPCG(8, 8))
+	a, b := normals(wide, 20, 21), normals(wide, 20, 21)
+	got, err := Procrustes(a, b, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Direct: pad with rows equal to the mean, which changes neither centre nor products.
+	pad := func(d Dense) Dense {
+		m := Mean(d, 1)
+		return Dense{22, 21, append(append(append([]float64{}, d.Data...), m...), m...)}
+	}
+	want, err := Procrustes(pad(a), pad(b), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "wide s", got.S, want.S, 1e-9)
+	vectors.Near(t, "wide identity", got.Identity, want.Identity, 1e-9)
+}
+
+func TestNeighbourVectors(t *testing.T) {
+	f := vectors.Load(t)
+	x, y := Dense{200, 64, vectors.G1(1, .75)}, Dense{200, 64, vectors.Y()}
+	raw := Nearest(Cosines(x, 1), 10, 2).Mutual(Nearest(Cosines(y, 1), 10, 2), 0)
+	vectors.Near(t, "raw", raw, f.Num("G1_vs_Y.mutual_10nn_cosine"), 1e-9)
+	cx, cy := Shift(x, Mean(x, 1)), Shift(y, Mean(y, 1))
+	cen := Nearest(Cosines(cx, 1), 10, 1).Mutual(Nearest(Cosines(cy, 1), 10, 1), 0)
+	vectors.Near(t, "centred", cen, f.Num("G1_vs_Y.mutual_10nn_centred"), 1e-9)
+	if s := Nearest(Cosines(cx, 1), 10, 1).Mutual(Nearest(Cosines(cx, 1), 10, 1), 1); s > .2 {
+		t.Errorf("shifted pairing of a set with itself: %v, want near chance 10/199", s)
+	}
+	p, _, _ := f.Case("T10")
+	dist := func(d Dense) Dense {
+		s := Distances(d, 1)
+		for i := range s.Data {
+			s.Data[i] = -s.Data[i]
+		}
+		return s
+	}
+	m := Nearest(dist(Dense{10, 3, p[:30]}), 3, 1).Mutual(Nearest(dist(Dense{10, 3, p[30:]}), 3, 1), 0)
+	vectors.Near(t, "T10", m, f.Num("T10.A_vs_B.mutual_3nn_euclidean"), 1e-9)
+}
+
+func TestDistanceCorrelationVectors(t *testing.T) {
+	f := vectors.Load(t)
+	x, y := Dense{200, 64, vectors.G1(1, .75)}, Dense{200, 64, vectors.Y()}
+	u, v := Distances(x, 1).Upper(), Distances(y, 1).Upper()
+	r, err := stat.Pearson(u, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "pearson", r, f.Num("G1_vs_Y.rsa_euclidean.pearson"), 1e-9)
+	if r, err = stat.Spearman(u, v); err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "spearman", r, f.Num("G1_vs_Y.rsa_euclidean.spearman"), 1e-9)
+	// Tied distances of integer points must come out as ties.
+	p, _, _ := f.Case("T10")
+	if r, err = stat.Spearman(Distances(Dense{10, 3, p[:30]}, 1).Upper(), Distances(Dense{10, 3, p[30:]}, 1).Upper()); err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "T10 spearman", r, f.Num("T10.A_vs_B.rsa_spearman"), 1e-9)
 }

@@ -25,9 +25,17 @@ type Pairwise struct {
 // from the difference itself: above it the expansion keeps 12 digits.
 const near = 1e-4
 
+// direct is the width up to which distances are computed from differences:
+// the matrix product gains nothing there, and equal distances of points with
+// few digits come out equal, as ranks need.
+const direct = 32
+
 // Distances returns the matrix of Euclidean distances between rows.
 // Memory n^2; cost n^2 w / 2 multiplications.
 func Distances(x Rows, workers int) Dense {
+	if x.Width() <= direct {
+		return directDistances(Collect(x), workers)
+	}
 	c := Mean(x, workers)
 	d := Gram(x, c, workers)
 	n := d.N
@@ -58,6 +66,16 @@ func Distances(x Rows, workers int) Dense {
 			d.Row(i)[j] = d.Row(j)[i]
 		}
 	}
+	return d
+}
+
+func directDistances(x Dense, workers int) Dense {
+	d := NewDense(x.N, x.N)
+	par.For(x.N, workers, func(i int) {
+		for j := range x.N {
+			d.Row(i)[j] = math.Sqrt(dist2(x.Row(i), x.Row(j)))
+		}
+	})
 	return d
 }
 

@@ -252,3 +252,44 @@ func TwoNN(d Dense) float64 {
 	}
 	return xy / xx
 }
+
+// ParticipationJack is the debiased participation ratio of rows with Gram matrix
+// g (any centre), and its value without each row. O(n^2).
+func ParticipationJack(g Dense) (value float64, loo []float64) {
+	h := newHSIC(g, g, 1)
+	tr := 0.0
+	for i := range g.N {
+		tr += g.Row(i)[i]
+	}
+	at := func(i int) float64 {
+		n, t, s := float64(g.N), tr, h.sk+tr // s = sum of all entries
+		if i >= 0 {
+			d := g.Row(i)[i]
+			n, t, s = n-1, t-d, s-2*h.rk[i]-d
+		}
+		c := (t - s/n) / (n - 1)
+		return c * c / h.value(i)
+	}
+	loo = make([]float64, g.N)
+	for i := range loo {
+		loo[i] = at(i)
+	}
+	return at(-1), loo
+}
+
+// CosineJack is the mean off-diagonal entry of a matrix of cosines, and its
+// value without each row.
+func CosineJack(c Dense) (value float64, loo []float64) {
+	n := float64(c.N)
+	r := make([]float64, c.N)
+	total := 0.0
+	for i := range r {
+		r[i] = sum(c.Row(i)) - c.Row(i)[i]
+		total += r[i]
+	}
+	loo = make([]float64, c.N)
+	for i := range loo {
+		loo[i] = (total - 2*r[i]) / ((n - 1) * (n - 2))
+	}
+	return total / (n * (n - 1)), loo
+}
