@@ -94,7 +94,7 @@ type Tokenizer struct {
 
 // Open loads the tokenizer of a checkpoint folder, or a tokenizer.json by its
 // path, with tokenizer_config.json and special_tokens_map.json beside it. It
-// takes about .4 s for a vocabulary of 128,000 entries.
+// takes about .7 s for a vocabulary of 128,000 entries, half of it in the library.
 func Open(path string, o Options) (*Tokenizer, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

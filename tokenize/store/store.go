@@ -14,9 +14,9 @@
 // permutation, an order of unknown direction.
 //
 // Files are read by position, not mapped: a mapped file that another program
-// cuts short kills the process, and a row of 2,049 ids costs about 2 us either
-// way. Nothing is allocated by a length that a file claims before the file's own
-// size has been found to hold it.
+// cuts short kills the process. A row of 2,049 ids costs about 4 us. Nothing is
+// allocated by a length that a file claims before the file's own size has been
+// found to hold it.
 //
 // Sources: numpy.lib.format (versions 1 to 3); megatron/core/datasets/
 // indexed_dataset.py; numpy.random SeedSequence, PCG64, MT19937.
