@@ -365,3 +365,13 @@ func Draw(t Test, s *States, shift Shift, draws int, seed uint64, o LossOptions)
 }
 
 func (d Draws) String() string { return fmt.Sprintf("%d draws, %d dropped", len(d.D), d.Dropped) }
+
+// Quantiles returns the type-7 quantiles of the drawn effects.
+func (d Draws) Quantiles(at ...float64) []float64 {
+	sorted := slices.Sorted(slices.Values(d.D))
+	out := make([]float64, len(at))
+	for i, q := range at {
+		out[i] = stat.Quantile(sorted, q)
+	}
+	return out
+}

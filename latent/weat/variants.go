@@ -47,7 +47,7 @@ func NewMoments(d int) (*Moments, error) {
 	if d < 1 || d > maxMomentsDim {
 		return nil, fault.Inputf("unsupported", "weat: moments: found %d dimensions, want 1 to %d", d, maxMomentsDim)
 	}
-	return &Moments{sum: make([]float64, d), cross: make([]float64, d*d)}, nil
+	return &Moments{sum: make([]float64, d)}, nil // D^2 sums wait for a block of real rows
 }
 
 const momentsBlock = 64
@@ -71,6 +71,9 @@ func (m *Moments) Add(v []float64) {
 
 func (m *Moments) flush() {
 	d := len(m.sum)
+	if m.cross == nil {
+		m.cross = make([]float64, d*d)
+	}
 	if m.rows > 0 {
 		blas64.Syrk(blas.Trans, 1, blas64.General{Rows: m.rows, Cols: d, Stride: d, Data: m.block}, 1,
 			blas64.Symmetric{N: d, Stride: d, Data: m.cross, Uplo: blas.Upper})

@@ -2,13 +2,14 @@ package vecfile
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math"
 )
 
 // binary reads the rows that the header promises: an optional LF, the word, a
-// space, D little-endian float32.
+// space, D little-endian float32. The format cannot hold a word with a space.
 func (rd *reader) binary() error {
 	d := rd.file.D
 	for rd.file.Rows < rd.n {
@@ -25,6 +26,9 @@ func (rd *reader) binary() error {
 		word = word[:len(word)-1]
 		if len(word) > 0 && word[0] == '\n' {
 			word = word[1:]
+		}
+		if bytes.IndexByte(word, 0) >= 0 { // the bytes of numbers: the rows are not where D says
+			return rd.bad("row %d: found a NUL byte in a word, want text: does the header state the right dimension?", row)
 		}
 		rd.file.Rows = row
 		_, wanted := rd.want[string(word)]

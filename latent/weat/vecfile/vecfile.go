@@ -20,9 +20,11 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"assay/internal/fault"
 	"assay/latent/weat"
@@ -91,6 +93,22 @@ func (f *File) Vector(word string) ([]float64, weat.Why) {
 
 // Dim returns the number of dimensions.
 func (f *File) Dim() int { return f.D }
+
+// Notes returns the warnings that results of this file carry.
+func (f *File) Notes() []weat.Note {
+	var rows []string
+	for _, d := range f.Duplicates {
+		if d.Differs {
+			rows = append(rows, fmt.Sprintf("%s (rows %d and %d, different)", d.Word, d.First, d.Row))
+		} else {
+			rows = append(rows, fmt.Sprintf("%s (rows %d and %d, equal)", d.Word, d.First, d.Row))
+		}
+	}
+	if rows == nil {
+		return nil
+	}
+	return []weat.Note{{Code: "duplicate-vector", Text: "the first row was used of " + strings.Join(rows, ", ")}}
+}
 
 // Read reads the wanted words from r in one pass.
 func Read(r io.Reader, f Format, want map[string]struct{}) (*File, error) {
