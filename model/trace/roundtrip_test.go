@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -86,42 +84,6 @@ func (d DocTokens) without(o Options) DocTokens {
 	return d
 }
 
-func writeAll(t testing.TB, path string, of Identity, docs []DocTokens, o Options) Header {
-	t.Helper()
-	w, err := Create(path, of, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range docs {
-		d = d.without(o)
-		if err := w.Append(d.Doc, d.Tokens); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h, err := w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-func readAll(t testing.TB, path string) []DocTokens {
-	t.Helper()
-	r, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	var docs []DocTokens
-	for d, err := range r.All() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		docs = append(docs, d)
-	}
-	return docs
-}
-
 // text prints a document with what its pointers point to; NaN equals NaN there.
 func text(d DocTokens) string {
 	var label int32
@@ -147,13 +109,13 @@ func TestRoundTrip(t *testing.T) {
 	} {
 		of, docs := synthetic(t, p, 30, 3)
 		for _, o := range []Options{{}, everything} {
-			dir := t.TempDir()
-			paths := []string{filepath.Join(dir, "x.parquet"), filepath.Join(dir, "x.jsonl"), filepath.Join(dir, "x.jsonl.gz")}
+			d := newMem()
+			paths := []string{"x.parquet", "x.jsonl", "x.jsonl.gz"}
 			var first Header
 			var want []DocTokens
 			for i, path := range paths {
-				h := writeAll(t, path, of, docs, o)
-				got := readAll(t, path)
+				h := writeAll(t, d, path, of, docs, o)
+				got := readAll(t, d, path)
 				if i == 0 {
 					first, want = h, got
 					checkWritten(t, docs, got, o)
@@ -166,19 +128,16 @@ func TestRoundTrip(t *testing.T) {
 						t.Fatalf("%s: %s: document %d\n%s\n%s", p.Name, path, k, a, b)
 					}
 				}
-				if rep, err := Check(path, 3); err != nil || rep.Err() != nil {
-					t.Fatalf("%s: %s: %v, %v", p.Name, path, err, rep.Err())
-				}
+				clean(t, d, path)
 			}
-			back := filepath.Join(dir, "back.parquet")
-			for _, step := range [][2]string{{filepath.Join(dir, "y.jsonl.gz"), paths[0]}, {back, filepath.Join(dir, "y.jsonl.gz")}} {
-				h, err := Convert(step[0], step[1])
+			for _, step := range [][2]string{{"y.jsonl.gz", paths[0]}, {"back.parquet", "y.jsonl.gz"}} {
+				h, err := copyTrace(d, step[0], step[1], false)
 				if err != nil || !reflect.DeepEqual(h.Content, first.Content) {
 					t.Fatalf("%s to %s: %v, content %+v, want %+v", step[1], step[0], err, h.Content, first.Content)
 				}
 			}
-			if rep, err := Check(back, 3); err != nil || rep.Err() != nil || len(rep.NotChecked) > 0 {
-				t.Errorf("converted back: %v, %v, not checked %v", err, rep.Err(), rep.NotChecked)
+			if rep := clean(t, d, "back.parquet"); len(rep.NotChecked) > 0 {
+				t.Errorf("converted back: not checked %v", rep.NotChecked)
 			}
 		}
 	}
@@ -235,9 +194,9 @@ func TestLargeAndRandom(t *testing.T) {
 	long.Tokens = x
 	of.Text, of.Policy = "", window.Policy{Name: "lmeval-rolling", Window: 64, Context: 1, PrefixIDs: []int32{0}}
 	docs = append(docs, long)
-	for _, name := range []string{"x.parquet", "x.jsonl"} {
-		path := filepath.Join(t.TempDir(), name)
-		w, err := Create(path, of, Options{BlockBytes: 1 << 14})
+	for _, path := range []string{"x.parquet", "x.jsonl"} {
+		disk := newMem()
+		w, err := Create(path, of, Options{BlockBytes: 1 << 14, disk: disk})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,10 +209,8 @@ func TestLargeAndRandom(t *testing.T) {
 		if _, err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if rep, err := Check(path, 3); err != nil || rep.Err() != nil {
-			t.Fatal(err, rep.Err())
-		}
-		r, err := Open(path)
+		clean(t, disk, path)
+		r, err := open(disk, path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +222,7 @@ func TestLargeAndRandom(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(got.ID) != len(docs[i].Tokens.ID) || len(got.ID) > 0 && !reflect.DeepEqual(got.ID, docs[i].Tokens.ID) || len(got.Logprob) > 1 && got.Logprob[1] != docs[i].Tokens.Logprob[1] {
-				t.Fatalf("%s: document %d: %d rows, want %d", name, i, got.Len(), len(docs[i].Tokens.ID))
+				t.Fatalf("%s: document %d: %d rows, want %d", path, i, got.Len(), len(docs[i].Tokens.ID))
 			}
 		}
 		if _, err := r.Tokens(201); err == nil {
@@ -278,9 +235,9 @@ func TestLargeAndRandom(t *testing.T) {
 func TestColumns(t *testing.T) {
 	of, docs := synthetic(t, window.Policy{Name: "full", Window: 64}, 20, 6)
 	for _, name := range []string{"x.parquet", "x.jsonl.gz"} {
-		path := filepath.Join(t.TempDir(), name)
-		writeAll(t, path, of, docs, everything)
-		r, err := Open(path)
+		disk := newMem()
+		writeAll(t, disk, name, of, docs, everything)
+		r, err := open(disk, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -312,19 +269,19 @@ func TestColumns(t *testing.T) {
 func TestPerDocument(t *testing.T) {
 	of, docs := synthetic(t, window.Policy{Name: "full", Window: 64}, 20, 7)
 	for _, name := range []string{"x.parquet", "x.jsonl"} {
-		dir := t.TempDir()
-		full := writeAll(t, filepath.Join(dir, "full.parquet"), of, docs, Options{Scores: everything.Scores})
-		path := filepath.Join(dir, name)
-		h := writeAll(t, path, of, docs, Options{Scores: everything.Scores, PerDocument: true})
+		disk := newMem()
+		full := writeAll(t, disk, "full.parquet", of, docs, Options{Scores: everything.Scores})
+		path := name
+		h := writeAll(t, disk, path, of, docs, Options{Scores: everything.Scores, PerDocument: true})
 		if h.Content.Docs != full.Content.Docs || h.Content.Tokens != "" || h.Run != full.Run {
 			t.Errorf("content %+v, want documents %s alone", h.Content, full.Content.Docs)
 		}
 		if name == "x.parquet" {
-			if _, err := os.Stat(path); err == nil {
+			if disk.files[path] != nil {
 				t.Error("compact mode wrote a token table")
 			}
 		}
-		r, err := Open(path)
+		r, err := open(disk, path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,9 +297,8 @@ func TestPerDocument(t *testing.T) {
 				t.Error("All yields rows that are not there")
 			}
 		}
-		rep, err := Check(path, 3)
-		if err != nil || rep.Err() != nil || len(rep.NotChecked) == 0 {
-			t.Errorf("%v, %v, not checked %v", err, rep.Err(), rep.NotChecked)
+		if rep := clean(t, disk, path); len(rep.NotChecked) == 0 {
+			t.Error("everything is checked without a token table")
 		}
 	}
 }

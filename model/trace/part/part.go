@@ -63,7 +63,11 @@ type Writer struct {
 // NewWriter writes the header of a new part file to f.
 func NewWriter(f File, h Header) (*Writer, error) {
 	w := &Writer{f: f, size: headerSize}
-	if _, err := f.Write(h.bytes()); err != nil {
+	_, err := f.Write(h.bytes())
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
 		return nil, fault.Retryf("io", "part: header: %w", err)
 	}
 	return w, nil
@@ -130,11 +134,14 @@ type End struct {
 // the offset of the payload in the file; the payload is valid during the call.
 // The row count of the last frame is the only thing that nothing verifies.
 // It stops without an error at the first frame that does not verify. A header
-// that is not h's is an input fault.
+// that is not h's is an input fault; one cut short holds no frames.
 func Scan(r io.ReaderAt, size int64, h Header, each func(rows uint32, off int64, payload []byte) error) (End, error) {
 	e := End{Size: headerSize}
 	var head [headerSize]byte
 	if n, err := r.ReadAt(head[:], 0); n < len(head) {
+		if bytes.HasPrefix(h.bytes(), head[:n]) {
+			return e, nil
+		}
 		return e, fault.Inputf("malformed", "part: header of %d bytes, want %d: %w", n, headerSize, err)
 	}
 	if string(head[:8]) != magic {

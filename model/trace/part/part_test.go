@@ -46,8 +46,8 @@ func two(t *testing.T) []byte {
 			t.Fatal(err)
 		}
 	}
-	if m.syncs != 2 {
-		t.Errorf("%d syncs, want one a frame", m.syncs)
+	if m.syncs != 3 {
+		t.Errorf("%d syncs, want one for the header and one a frame", m.syncs)
 	}
 	return m.Bytes()
 }
@@ -92,6 +92,10 @@ func TestDamage(t *testing.T) {
 			}
 			s, e, err := frames(c)
 			switch want := [...]string{"", "hello;"}; {
+			case i < 48 && cut:
+				if s != "" || e.Size != 48 || err != nil {
+					t.Fatalf("header of %d bytes: %q, %+v, %v", i, s, e, err)
+				}
 			case i < 48:
 				if f := fault.As(err); f == nil || f.Class != fault.Input {
 					t.Fatalf("byte %d cut %v: %v, want an input fault", i, cut, err)
