@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -37,6 +38,8 @@ type Transcript struct {
 	Tokens    []int32    // ids, or words of the text
 	Bytes     []int64    // of the text; nil for ids
 	Surprisal []float64  // mean -ln of the unigram frequency, nats per token
+
+	file iter.Seq2[Contents, error] // where the contents lie when they are not in memory
 }
 
 // Meta is the JSON object under the key assay.transcript.
@@ -57,6 +60,11 @@ type Meta struct {
 
 // Len returns the number of rows.
 func (t *Transcript) Len() int { return len(t.Seq) }
+
+// singlePass reports whether every row was seen once.
+func (t *Transcript) singlePass() bool {
+	return !slices.ContainsFunc(t.Positions, func(p []int64) bool { return len(p) != 1 })
+}
 
 // Validate reports the first row that no test could use: a repeated or negative
 // key, a missing, negative, repeated or too large position, or columns of unequal
