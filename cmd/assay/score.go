@@ -158,7 +158,7 @@ func (f *scoreFlags) options(s *session) score.Options {
 	return o
 }
 
-// score plans, loads the model and scores, with progress.
+// score plans, loads the model and scores.
 func (a *app) score(ctx context.Context, mf *modelFlags, s *session, in score.Input, o score.Options) (*score.Report, error) {
 	survey, err := score.Plan(in, &o)
 	if err != nil {
@@ -167,6 +167,11 @@ func (a *app) score(ctx context.Context, mf *modelFlags, s *session, in score.In
 	if err := mf.load(ctx, s); err != nil {
 		return nil, err
 	}
+	return a.run(ctx, s, in, survey, o)
+}
+
+// run scores with a loaded model, with progress.
+func (a *app) run(ctx context.Context, s *session, in score.Input, survey *score.Survey, o score.Options) (*score.Report, error) {
 	var meter *progress.Meter
 	o.Start = func(tokens int64) { meter = progress.New(a.stderr, a.meterMode(), "scoring", tokens) }
 	o.Progress = func(n int64) { meter.Add(n) }

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"assay/cmd/assay/internal/show"
+	"assay/cmd/assay/internal/transcript"
+	"assay/model/score"
+	"assay/model/trace/window"
+	"assay/probes"
+	"assay/probes/palimpsest"
+
+	"github.com/spf13/cobra"
+)
+
+// queryFlags are the flags of `assay palimpsest query`.
+type queryFlags struct {
+	transcriptFlags
+	scorer
+	suspects, refs []string
+	join           palimpsest.JoinOptions
+	query          palimpsest.Options
+	pos            string
+	tokens         int
+	bos            string
+	out            string
+}
+
+func newPalimpsestQuery(a *app) *cobra.Command {
+	f := queryFlags{scorer: scorer{app: a}}
+	cmd := &cobra.Command{
+		Use:   "query --transcript FILE --suspect CKPT|TRACE [--ref CKPT|TRACE --ref-basis B]",
+		Short: "Correlate a suspect's log-probabilities with the training order",
+		Long: `query rank-correlates the mean log-probability of each training sequence with its
+position in the run. A reference takes the difficulty of the text out; it must
+not depend on the order itself, and --ref-basis says why it does not:
+
+  other-order        same data, another independent order
+  base               the suspect's declared base, not itself in dispute
+  unrelated          a model of another family
+  checkpoint:STEP    the run's own checkpoint; only later rows are used
+
+Suspects and references are traces, or checkpoints, which are scored on the
+transcript first (kept in --cache by digest). A p-value is tier A only when the
+order was drawn again from its generator and every check passes.`,
+		Example: `  assay palimpsest query --transcript order.npy --suspect ./suspect --ref ./base --ref-basis other-order
+  assay palimpsest query --transcript tr.parquet --suspect s.parquet --ref r.parquet --ref-basis unrelated --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
+	}
+	f.transcriptFlags.register(cmd)
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.suspects, "suspect", nil, "checkpoint or trace to test (repeatable)")
+	fl.StringArrayVar(&f.refs, "ref", nil, "reference checkpoint or trace (repeatable)")
+	fl.StringArrayVar(&f.query.RefBasis, "ref-basis", nil, "why each --ref does not depend on the order (one per --ref)")
+	fl.StringVar(&f.query.Combine, "combine", "", "none, diff, mean or regress (default by the number of references)")
+	fl.StringVar(&f.join.Epoch, "epoch", "last", "which pass counts: last, first or K")
+	fl.StringVar(&f.pos, "pos", "", "positions A:B only")
+	fl.Int64Var(&f.join.AfterStep, "after-step", 0, "only rows after this step")
+	fl.StringVar(&f.join.Duplicates, "duplicates", "drop", "rows of equal content: drop, stratify or keep")
+	fl.StringVar(&f.join.Unit, "unit", "", "what was shuffled: row, unit or step")
+	fl.StringVar(&f.join.Strata, "strata", "", "blocks of uniform shuffling: none, stratum, source or epoch")
+	fl.BoolVar(&f.join.Partial, "allow-partial", false, "accept traces that lack rows (tier B)")
+	fl.IntVar(&f.tokens, "tokens", 0, "use the first T scored tokens of each row only")
+	fl.StringVar(&f.bos, "bos", "auto", "as in score, for checkpoints that are scored here")
+	fl.IntVar(&f.query.Perm, "perm", 0, "permutations (default 9,999; 999 above 200,000 rows)")
+	fl.Float64Var(&f.query.Alpha, "alpha", 1e-3, "level of the verdict")
+	fl.Float64Var(&f.query.Level, "level", 0.95, "level of intervals")
+	fl.IntVar(&f.query.Tried, "tried", 1, "options tried on this pair, this one included")
+	fl.Uint64Var(&f.query.Seed, "seed", 1, "seed of row selection, permutations and controls")
+	fl.StringVar(&f.cache, "cache", "", "folder for traces of checkpoints scored here (default: the user's cache folder)")
+	outputFlag(cmd, &f.out, "write the results as JSON to this file too")
+	f.model.register(fl)
+	_ = cmd.MarkFlagRequired("suspect")
+	return cmd
+}
+
+func (f *queryFlags) run(ctx context.Context) error {
+	var err error
+	if f.join.Window, err = f.fractions(); err != nil {
+		return err
+	}
+	if f.join.Pos, err = parseRange("--pos", f.pos, parseInt64); err != nil {
+		return err
+	}
+	if err := f.query.Validate(len(f.refs)); err != nil {
+		return err
+	}
+	if err := f.join.Validate(); err != nil {
+		return err
+	}
+	f.src.Design.Window, f.src.Design.Seed = f.join.Window, f.query.Seed
+	tr, err := transcript.Load(f.src)
+	if err != nil {
+		return err
+	}
+	refs, err := f.scores(ctx, tr, f.refs)
+	if err != nil {
+		return err
+	}
+	suspects, err := f.scores(ctx, tr, f.suspects)
+	if err != nil {
+		return err
+	}
+	digest := transcript.Digest(tr)
+	var results []probes.Result
+	for i := range suspects {
+		sample, err := palimpsest.Join(tr, suspects[i], refs, f.join)
+		if err != nil {
+			return err
+		}
+		r, err := palimpsest.Query(sample, f.query)
+		if err != nil {
+			return err
+		}
+		r.Inputs = append(r.Inputs, probes.Input{Role: "transcript", Path: f.src.Path, Digest: digest})
+		results = append(results, r)
+	}
+	return f.app.results(results, f.out)
+}
+
+// scores opens or makes the traces of paths.
+func (f *queryFlags) scores(ctx context.Context, tr *palimpsest.Transcript, paths []string) ([]palimpsest.Scores, error) {
+	var out []palimpsest.Scores
+	for _, p := range paths {
+		r, err := f.trace(ctx, p, transcript.Documents{T: tr}, tr.Bytes != nil, score.Options{
+			Policy: window.Policy{Name: "full", BOS: f.bos}, PerDocument: f.tokens == 0})
+		if err != nil {
+			return nil, err
+		}
+		s, err := palimpsest.TraceScores(p, r, f.tokens)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// results prints test results and writes them to a file where one is named.
+func (a *app) results(rs []probes.Result, out string) error {
+	doc := struct {
+		Results []probes.Result `json:"results"`
+	}{rs}
+	if out != "" {
+		if err := writeFile(out, func(w io.Writer) error { return show.JSON(w, doc) }); err != nil {
+			return err
+		}
+	}
+	return a.print(doc, func(w io.Writer) error {
+		for i := range rs {
+			if i > 0 {
+				if _, err := io.WriteString(w, "\n"); err != nil {
+					return err
+				}
+			}
+			if err := show.Result(w, &rs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
