@@ -230,3 +230,6 @@ func SumChunks(n, w, workers int, add func(i int, buf, acc []float64)) []float64
 	}
 	return total
 }
+
+// Scale returns the factors of ScaleDims.
+func (s scaledDim) Scale() []float64 { return s.by }

@@ -234,6 +234,9 @@ func coordinates(z geom.Rows, train, test []int, workers int) (tr, te geom.Dense
 			tr.Row(i)[c] = u.At(i, first+c) * s
 		}
 	}
+	if len(test) == 0 {
+		return tr, te, nil
+	}
 	// A test row's coordinate is z.(Z'u)/s.
 	proj := mat.NewDense(n, r, nil)
 	for c := range r {
@@ -257,4 +260,62 @@ func ScoreFold(x geom.Rows, y, fold []int, lambda float64, workers int) ([]float
 	cv := CV{Score: make([]float64, x.Len()), Lambda: make([]float64, 1)}
 	err := oneFold(x, y, fold, nil, 0, Options{Lambda: lambda, Workers: workers}, &cv)
 	return cv.Score, err
+}
+
+// Weights fits all rows at a fixed penalty and returns the weights in the
+// features' own scale (standardised weights over the standard deviation).
+func Weights(x geom.Rows, y []int, lambda float64, workers int) ([]float64, error) {
+	n, w := x.Len(), x.Width()
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	z := standardise(x, all, false)
+	out := make([]float64, w)
+	buf := make([]float64, w)
+	tr, _, err := coordinates(z, all, nil, workers)
+	if err != nil {
+		return nil, err
+	}
+	b, _ := path(tr, labels(y, all), []float64{lambda}, func(int, []float64, float64) {})
+	scale := standardScale(z, w)
+	if tr.W == w && w <= n {
+		for j := range out {
+			out[j] = b[j] * scale[j]
+		}
+		return out, nil
+	}
+	// Weights lie in the span of the rows: w = Z' c with Z w = T b, c = T (T'T)^-1 b.
+	energy := make([]float64, tr.W)
+	for i := range n {
+		for k, v := range tr.Row(i) {
+			energy[k] += v * v
+		}
+	}
+	for i := range n {
+		c := 0.0
+		for k, v := range tr.Row(i) {
+			c += v * b[k] / energy[k]
+		}
+		z.At(i, buf)
+		for j, v := range buf {
+			out[j] += c * v
+		}
+	}
+	for j := range out {
+		out[j] *= scale[j]
+	}
+	return out, nil
+}
+
+// standardScale is 1/sd of each feature, read off the transform itself.
+func standardScale(z geom.Rows, w int) []float64 {
+	if s, ok := z.(interface{ Scale() []float64 }); ok {
+		return s.Scale()
+	}
+	out := make([]float64, w)
+	for j := range out {
+		out[j] = 1
+	}
+	return out
 }

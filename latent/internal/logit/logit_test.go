@@ -102,6 +102,18 @@ func TestWideEqualsDirect(t *testing.T) {
 			}
 			z := geom.Collect(standardise(x, train, false))
 			wt, b := path(geom.Collect(geom.Subset(z, train)), labels(y, train), []float64{lambda}, func(int, []float64, float64) {})
+			if f == 0 { // the same weights without the detour, in the features' own scale
+				got, err := Weights(geom.Subset(x, train), ints(y, train), lambda, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				by := standardise(x, train, false).(interface{ Scale() []float64 }).Scale()
+				for j := range got {
+					if math.Abs(got[j]-wt[j]*by[j]) > 1e-7 {
+						t.Fatalf("lambda %g weight %d: %v, want %v", lambda, j, got[j], wt[j]*by[j])
+					}
+				}
+			}
 			for i := range n {
 				if fold[i] == f && math.Abs(cv.Score[i]-dot(z.Row(i), wt)-b) > 1e-7 {
 					t.Fatalf("lambda %g row %d: score %v, want %v", lambda, i, cv.Score[i], dot(z.Row(i), wt)+b)
@@ -109,6 +121,14 @@ func TestWideEqualsDirect(t *testing.T) {
 			}
 		}
 	}
+}
+
+func ints(y, idx []int) []int {
+	out := make([]int, len(idx))
+	for k, i := range idx {
+		out[k] = y[i]
+	}
+	return out
 }
 
 // One direction of large spread hides the label from the mean difference; the
