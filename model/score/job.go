@@ -1,6 +1,7 @@
 package score
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -101,7 +102,7 @@ func (j *job) describe(ordinal int, d *text.Doc, context int) trace.Doc {
 
 func status(e *encoded, ws []window.Window, err error) string {
 	switch {
-	case err != nil:
+	case errors.Is(err, window.ErrTooLong):
 		return trace.StatusOverContext
 	case len(e.ids) == 0:
 		return trace.StatusNoTokens
