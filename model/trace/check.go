@@ -83,6 +83,11 @@ func (r *Report) run(t *Reader) {
 }
 
 func (r *Report) seals(t *Reader) {
+	if t.lines != nil {
+		if err := t.lines.sealed(); err != nil {
+			r.table("seal", "%s: %v", t.path, err)
+		}
+	}
 	for _, f := range []*pqFile{t.tokens, t.docs} {
 		if f == nil {
 			continue

@@ -68,6 +68,19 @@ func (l *lineFile) error(what string, err error) error {
 	return fault.Inputf("malformed", "trace: %s: %s: %w", l.path, what, err)
 }
 
+// sealed checks what neither the compressed text's checksum nor the last line
+// covers: the head of the gzip format, if this package wrote it.
+func (l *lineFile) sealed() error {
+	var head [10]byte
+	if _, err := l.f.ReadAt(head[:], 0); err != nil || !l.gzip {
+		return err
+	}
+	if want := [10]byte{0x1f, 0x8b, 8, 9: 0xff}; head[9] > 13 && head != want {
+		return fmt.Errorf("gzip header %x, want %x", head, want)
+	}
+	return nil
+}
+
 // lineScan reads lines of any length.
 type lineScan struct {
 	r    *bufio.Reader
@@ -176,6 +189,10 @@ func (l *lineFile) finish(s *lineScan, line []byte, sum string, docs, rows int64
 	}
 	if v.End.Docs != docs || v.End.Rows != rows {
 		return nil, fault.Inputf("malformed", "trace: %s: last line counts %d documents and %d rows, the file has %d and %d", l.path, v.End.Docs, v.End.Rows, docs, rows)
+	}
+	// encoding/json takes keys in any case: the line must be the one that was written.
+	if b, err := json.Marshal(v); v.End.SHA256 != "" && (err != nil || !bytes.Equal(b, line)) {
+		return nil, fault.Inputf("malformed", "trace: %s: last line %.60q is not as it was written", l.path, line)
 	}
 	if v.End.SHA256 != "" && v.End.SHA256 != sum {
 		return nil, fault.Inputf("mismatch", "trace: %s: last line says the lines before have SHA-256 %.64s, they have %s", l.path, v.End.SHA256, sum)

@@ -70,11 +70,13 @@ func openTable(path string, f file, size int64) (*pqFile, error) {
 	}
 	t.leaves = map[string]*parquet.Column{}
 	for _, c := range cols {
-		leaf, err := t.leaf(c)
+		err := contained(func() (err error) {
+			t.leaves[c.name], err = t.leaf(c)
+			return err
+		})
 		if err != nil {
 			return nil, t.error("column "+c.name, err)
 		}
-		t.leaves[c.name] = leaf
 	}
 	return t, nil
 }
@@ -115,7 +117,10 @@ func (t *pqFile) leaf(c spec) (*parquet.Column, error) {
 	}
 	want := map[string]parquet.Kind{"i32": parquet.Int32, "i32>": parquet.Int32, "i64": parquet.Int64, "f32": parquet.Float, "f32>": parquet.Float,
 		"f64": parquet.Double, "u8": parquet.Boolean, "b32": parquet.FixedLenByteArray, "str": parquet.ByteArray}[element]
-	if !col.Leaf() || col.Type().Kind() != want || c.typ == "b32" && col.Type().Length() != 32 {
+	if !col.Leaf() {
+		return nil, fmt.Errorf("a group, want %s", c.typ)
+	}
+	if col.Type().Kind() != want || c.typ == "b32" && col.Type().Length() != 32 {
 		return nil, fmt.Errorf("type %s, want %s", col, c.typ)
 	}
 	rep, def := 0, 1
@@ -173,6 +178,11 @@ func (t *pqFile) cursor(name string) *cursor {
 }
 
 func (c *cursor) close() {
+	// Nothing is read any more: what closing says or does makes no difference.
+	_ = contained(func() error { c.release(); return nil })
+}
+
+func (c *cursor) release() {
 	if c.page != nil {
 		parquet.Release(c.page)
 		c.page = nil
