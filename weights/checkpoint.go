@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"assay/internal/fault"
+	"assay/weights/internal/gguf"
 	"assay/weights/internal/mapped"
 )
 
@@ -55,7 +56,9 @@ type Checkpoint struct {
 	files   []File
 	ignored []string
 	tensors []tensor // by name, in byte order
+	hidden  []tensor // of a GGUF file: rotary factors, handed out in config
 	config  *document
+	gguf    *gguf.File
 
 	mu     sync.RWMutex // held for reading while mapped bytes are in use
 	closed bool
@@ -69,8 +72,9 @@ type Checkpoint struct {
 // tensor is a tensor and where its bytes are.
 type tensor struct {
 	Info
-	file *mapped.File
-	at   int64
+	file  *mapped.File
+	at    int64
+	block *block // GGUF only: packed values, or a layout to undo
 }
 
 // raw returns the mapped bytes.
@@ -108,7 +112,7 @@ func (c *Checkpoint) open() error {
 	case ext == ".safetensors":
 		err = c.openShard(first)
 	case ext == ".gguf":
-		err = fault.Inputf("unsupported", "weights: %s: GGUF is not supported yet", first)
+		err = c.openGGUF(first)
 	default:
 		err = fault.Inputf("unsupported", "weights: %s: found a file of type %q, want .safetensors or .gguf", c.path, ext)
 	}
@@ -122,6 +126,9 @@ func (c *Checkpoint) open() error {
 		}
 	}
 	c.ignored = entries.unread(c.files)
+	if c.gguf != nil {
+		return nil // its configuration is in the file
+	}
 	return c.openConfig()
 }
 

@@ -2,7 +2,8 @@
 // checkpoint, bit for bit, and which checkpoint is it?
 //
 // It reads safetensors (one file or shards with an index, in a plain folder or
-// in the layout of the Hugging Face cache), and config.json. Opening reads
+// in the layout of the Hugging Face cache) with config.json, and GGUF, whose
+// names, layouts and keys it hands out as Hugging Face has them. Opening reads
 // headers only and maps the files; a tensor's bytes are touched when F32,
 // Bits16 or Scan asks for them.
 //
@@ -14,8 +15,10 @@
 // wrong with the input carries fault class Input; a file that changes while it
 // is in use carries class Retry, code "changed".
 //
-// The format is that of the safetensors library's README; the rotary tables in
-// rope.go follow transformers 5.23 (modeling_rope_utils). The digest of the
+// The formats are those of the safetensors library's README and of ggml's
+// docs/gguf.md; what llama.cpp's converters changed is undone, and each
+// architecture is checked against the converter itself. The rotary tables
+// follow transformers 5.23 (modeling_rope_utils). The digest of the
 // weights is defined at Digests; it does not depend on sharding, tensor order
 // or metadata, so it names the weights and not the files.
 package weights

@@ -1,6 +1,10 @@
 package weights
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"assay/weights/internal/gguf"
+)
 
 // finding is what a pass over a tensor's values saw.
 type finding struct {
@@ -22,6 +26,8 @@ type probe struct {
 	sign     uint64
 	seen     uint64 // all bits seen but signs
 	at       int64  // bytes looked at before
+
+	format *gguf.Type // blocks: only their scales can be non-finite
 }
 
 func newProbe(d DType) *probe {
@@ -44,9 +50,22 @@ func newProbe(d DType) *probe {
 	return p
 }
 
-// look takes the next bytes; all calls but the last give a multiple of 8.
+// chunk returns how many bytes to look at in one call.
+func (p *probe) chunk() int {
+	if p.format != nil {
+		return p.format.RowBytes(1 << 20)
+	}
+	return scanChunk
+}
+
+// look takes the next bytes; all calls but the last give a multiple of 8 or
+// whole blocks.
 func (p *probe) look(data []byte) {
 	if !p.float {
+		return
+	}
+	if p.format != nil {
+		p.blocks(data)
 		return
 	}
 	exponent, low, sign, seen := p.exponent, p.low, p.sign, p.seen
@@ -84,4 +103,14 @@ func (p *probe) word(v uint64, offset int) {
 		}
 		p.count++
 	}
+}
+
+func (p *probe) blocks(data []byte) {
+	count, first, zero := p.format.NonFinite(data)
+	if count > 0 && p.count == 0 {
+		p.first = p.at + first
+	}
+	p.count += count
+	p.zero = p.zero && zero
+	p.at += 1 << 20 // values here, since a chunk holds that many
 }

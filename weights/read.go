@@ -16,6 +16,10 @@ import (
 func (c *Checkpoint) F32(name string, dst []float32) error {
 	return c.read(name, len(dst), func(t *tensor) error {
 		raw := t.raw()
+		if t.block != nil {
+			t.block.values(dst, raw)
+			return nil
+		}
 		switch t.DType {
 		case F32:
 			widenF32(dst, raw)
@@ -52,6 +56,10 @@ func (c *Checkpoint) Bits16(name string, dst []uint16) error {
 			return fault.Inputf("unsupported", "weights: tensor %q: found dtype %s, want F16 or BF16", name, t.DType)
 		}
 		raw := t.raw()
+		if t.block != nil {
+			t.block.bits16(dst, raw)
+			return nil
+		}
 		for i := range dst {
 			dst[i] = binary.LittleEndian.Uint16(raw[2*i:])
 		}
@@ -68,6 +76,9 @@ func (c *Checkpoint) Raw(name string) ([]byte, Info, error) {
 	t, err := c.tensor(name)
 	if err != nil {
 		return nil, Info{}, err
+	}
+	if t.block != nil && (t.block.source != nil || t.block.kind != asStored) {
+		return nil, Info{}, fault.Inputf("unsupported", "weights: tensor %q: the file stores its rows in another order; read it with F32 or Bits16", name)
 	}
 	return t.raw(), t.Info, nil
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-var ropeTypes = [...]string{"default", "linear", "dynamic", "llama3", "yarn", "longrope"}
-
 const ropeTypeList = "default, linear, dynamic, llama3, yarn or longrope"
 
 // RoPEDefaults is what a family knows about its rotary keys.
@@ -206,9 +204,13 @@ func (r ropeReader) kind(c *Config) string {
 }
 
 func (r ropeReader) allow(c *Config, key, kind string) {
-	if !slices.Contains(ropeTypes[:], kind) {
-		c.Refuse(key, "%s", ropeTypeList)
-	} else if r.d.Types != nil && !slices.Contains(r.d.Types, kind) {
+	switch kind {
+	case "default", "linear", "dynamic", "llama3", "yarn", "longrope":
+	default:
+		c.Refuse(key, ropeTypeList)
+		return
+	}
+	if r.d.Types != nil && !slices.Contains(r.d.Types, kind) {
 		c.Refuse(key, "one of %s in this family", strings.Join(r.d.Types, ", "))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -43,10 +44,6 @@ func ConfigDigest(spec map[string]any) (string, error) {
 	return d, nil
 }
 
-// maskBuffers are names of tensors that old checkpoints store with the weights
-// and that hold minus infinity.
-var maskBuffers = [...]string{"*.masked_bias", "masked_bias"}
-
 // Scan reads every byte once per digest that it enters, tensors in parallel,
 // and returns the digests. Non-finite values are an error (class Input, code
 // nonfinite) that names the tensor, their number and the first index, unless
@@ -58,7 +55,9 @@ func (c *Checkpoint) Scan(ctx context.Context, ignorable ...string) (Digests, er
 	if c.closed {
 		return Digests{}, errClosed(c.path)
 	}
-	s := scanner{ctx: ctx, leaves: make([]leaf, len(c.tensors)), files: make([]string, len(c.files))}
+	all := slices.Concat(c.tensors, c.hidden)
+	slices.SortFunc(all, func(a, b tensor) int { return strings.Compare(a.Name, b.Name) })
+	s := scanner{ctx: ctx, tensors: all, leaves: make([]leaf, len(all)), files: make([]string, len(c.files))}
 	if err := s.run(c); err != nil {
 		return Digests{}, err
 	}
@@ -67,11 +66,17 @@ func (c *Checkpoint) Scan(ctx context.Context, ignorable ...string) (Digests, er
 			return Digests{}, pathError(c.path, err)
 		}
 	}
-	if err := c.nonFinite(s.leaves, append(ignorable, maskBuffers[:]...)); err != nil {
+	// Mask buffers, which old checkpoints store with the weights, hold -Inf.
+	if err := s.nonFinite(append(ignorable, "*.masked_bias", "masked_bias")); err != nil {
 		return Digests{}, err
 	}
-	c.warnZero(s.leaves)
-	d := Digests{Weights: c.root(s.leaves), DType: c.mainType(), Vocab: c.vocab(), Files: map[string]string{}}
+	if zero := s.zero(); len(zero) > 0 {
+		c.warn("zero-tensor", "%d tensors are all zero: %s", len(zero), some(zero))
+	}
+	d := Digests{Weights: s.root(), DType: s.mainType(), Vocab: c.vocab(), Files: map[string]string{}}
+	if c.gguf != nil {
+		d.Quant = d.DType
+	}
 	for i, f := range c.files {
 		d.Files[f.Name] = s.files[i]
 	}
@@ -85,9 +90,10 @@ type leaf struct {
 }
 
 type scanner struct {
-	ctx    context.Context
-	leaves []leaf
-	files  []string
+	ctx     context.Context
+	tensors []tensor
+	leaves  []leaf // one per tensor
+	files   []string
 }
 
 // run hashes files and tensors on all processors. Files come first: one file
@@ -97,7 +103,7 @@ func (s *scanner) run(c *Checkpoint) error {
 	defer cancel(nil)
 	jobs := make(chan func() error)
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(c.files)+len(c.tensors)) {
+	for range min(runtime.GOMAXPROCS(0), len(c.files)+len(s.tensors)) {
 		wg.Go(func() {
 			for job := range jobs {
 				if err := mapped.Guard(job); err != nil {
@@ -119,8 +125,8 @@ func (s *scanner) run(c *Checkpoint) error {
 			break
 		}
 	}
-	for i := range c.tensors {
-		if !send(func() error { return s.tensor(ctx, &c.tensors[i], &s.leaves[i]) }) {
+	for i := range s.tensors {
+		if !send(func() error { return s.tensor(ctx, &s.tensors[i], &s.leaves[i]) }) {
 			break
 		}
 	}
@@ -136,7 +142,7 @@ func (s *scanner) run(c *Checkpoint) error {
 	return err
 }
 
-const scanChunk = 1 << 20
+const scanChunk = 1 << 20 // a multiple of 8
 
 // file digests one file as it lies on disk.
 func (s *scanner) file(ctx context.Context, c *Checkpoint, i int) error {
@@ -180,11 +186,14 @@ func (c *Checkpoint) mappedBytes(name string) ([]byte, bool) {
 func (s *scanner) tensor(ctx context.Context, t *tensor, out *leaf) error {
 	h := sha256.New()
 	p := newProbe(t.DType)
+	if t.block != nil && !t.block.format.Plain() {
+		p.format, p.float, p.zero = &t.block.format, true, true
+	}
 	for data := t.raw(); len(data) > 0; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		n := min(len(data), scanChunk)
+		n := min(len(data), p.chunk())
 		h.Write(data[:n])
 		p.look(data[:n])
 		data = data[n:]
@@ -194,20 +203,20 @@ func (s *scanner) tensor(ctx context.Context, t *tensor, out *leaf) error {
 	return nil
 }
 
-func (c *Checkpoint) root(leaves []leaf) string {
+func (s *scanner) root() string {
 	h := sha256.New()
 	h.Write([]byte("assay-tensors-v1\n"))
-	for i, t := range c.tensors {
+	for i, t := range s.tensors {
 		dims := strings.Trim(strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ","), "[]")
-		fmt.Fprintf(h, "%s\t%s\t%s\t%x\n", t.Name, t.DType, dims, leaves[i].sum)
+		fmt.Fprintf(h, "%s\t%s\t%s\t%x\n", t.Name, t.DType, dims, s.leaves[i].sum)
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
 // mainType is the type with most bytes; ties go to the first in byte order.
-func (c *Checkpoint) mainType() DType {
+func (s *scanner) mainType() DType {
 	total := map[DType]int64{}
-	for _, t := range c.tensors {
+	for _, t := range s.tensors {
 		total[t.DType] += t.Bytes
 	}
 	var best DType
@@ -230,9 +239,9 @@ func (c *Checkpoint) vocab() int {
 	return conf.Int("vocab_size")
 }
 
-func (c *Checkpoint) nonFinite(leaves []leaf, ignorable []string) error {
-	for i, t := range c.tensors {
-		if l := leaves[i]; l.count > 0 && !matches(t.Name, ignorable) {
+func (s *scanner) nonFinite(ignorable []string) error {
+	for i, t := range s.tensors {
+		if l := s.leaves[i]; l.count > 0 && !matches(t.Name, ignorable) {
 			return fault.Inputf("nonfinite", "weights: tensor %q: found %d non-finite values of %d, the first at index %d, want none", t.Name, l.count, t.Len(), l.first)
 		}
 	}
@@ -248,14 +257,13 @@ func matches(name string, patterns []string) bool {
 	return false
 }
 
-func (c *Checkpoint) warnZero(leaves []leaf) {
+// zero returns the names of floating-point tensors that hold only zeros.
+func (s *scanner) zero() map[string]bool {
 	zero := map[string]bool{}
-	for i, t := range c.tensors {
-		if leaves[i].float && t.Bytes > 0 && leaves[i].zero {
+	for i, t := range s.tensors {
+		if s.leaves[i].float && t.Bytes > 0 && s.leaves[i].zero {
 			zero[t.Name] = true
 		}
 	}
-	if len(zero) > 0 {
-		c.warn("zero-tensor", "%d tensors are all zero: %s", len(zero), some(zero))
-	}
+	return zero
 }
