@@ -77,14 +77,6 @@ func parseRange[T int64 | float64](flag, s string, parse func(string) (T, error)
 
 func parseInt64(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
 
-// needOne refuses an empty list flag.
-func needOne(flag string, xs []string) error {
-	if len(xs) == 0 {
-		return fault.Usagef("%s: want at least one", flag)
-	}
-	return nil
-}
-
 func plural(n int, what string) string {
 	if n == 1 {
 		return fmt.Sprintf("1 %s", what)

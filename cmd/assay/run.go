@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"assay/cmd/assay/internal/show"
@@ -36,6 +36,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 0
 	}
 	f := classify(ctx, err)
+	a.json = a.json || slices.Contains(args, "--json") // a bad flag may have ended parsing before it
 	a.report(f)
 	return int(f.Class)
 }
@@ -155,8 +156,3 @@ func exitCodesTopic() *cobra.Command {
 	b.WriteString("\nOn an error one \"error:\" line and its \"hint:\" lines stand on standard error;\nwith --json they are one object {\"error\": {code, exit, text, hint}} there.\n")
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean (help topic)", Long: b.String(), Example: "  assay help exit-codes"}
 }
-
-// rawJSON lets a type that already has a canonical JSON form pass through print.
-type rawJSON []byte
-
-func (r rawJSON) MarshalJSON() ([]byte, error) { return json.RawMessage(r), nil }

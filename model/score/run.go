@@ -71,8 +71,11 @@ func Plan(in Input, o *Options) (*Survey, error) {
 		return nil, err
 	}
 	s.warnings = append(s.warnings, ws...)
-	if p.Name == "full" && p.Window == 0 {
+	if p.Window == 0 && o.Positions == 0 && p.Name == "full" {
 		p.Window = 1 << 20 // a model without a limit: any text that fits in memory
+	}
+	if err := p.Validate(o.Positions); err != nil {
+		return nil, err
 	}
 	var digest trace.Text
 	seen := map[[32]byte]string{}
