@@ -77,6 +77,7 @@ func (b *Block) folds(i int) bool {
 }
 
 // tables are the inputs of a block that depend on the bucket and not on the layer.
+// mask [1, 1, T, T], cos and sin [1, T, 2, hd/2], bias [1, H, 1, T].
 type tables struct{ cos, sin, mask, bias *node }
 
 // blockStage builds block b of width d. Inputs: x [B, T, d], the tables that
@@ -191,82 +192,4 @@ func (g *blockGraph) mlp(x *node) *node {
 	}
 	g.act = h
 	return dense(h, g.w["down.w"], g.w["down.b"])
-}
-
-// attention maps x [B, T, d] to [B, T, d]. Heads go to the batch axis once;
-// grouped heads share k and v without repeating them: the queries of a group
-// stand in one matrix [B*KV, G*T, hd].
-func (g *blockGraph) attention(x *node) *node {
-	a := &g.b.Attn
-	B, T := x.Shape().Dim(0), x.Shape().Dim(1)
-	H, K, hd := a.Heads, a.KVHeads, a.HeadDim
-	qkv := dense(x, g.w["qkv.w"], g.w["qkv.b"])
-	n := a.QKNorm
-	if a.Clip != 0 && (n == nil || !n.First) {
-		qkv = graph.ClipScalar(qkv, -float64(a.Clip), float64(a.Clip))
-	}
-	if n != nil && n.Scope == ScopeWhole {
-		qkv = graph.Concatenate([]*node{
-			norm(&n.Norm, cut(qkv, 0, H*hd), g.w["qn.g"], g.w["qn.b"]),
-			norm(&n.Norm, cut(qkv, H*hd, (H+K)*hd), g.w["kn.g"], g.w["kn.b"]),
-			cut(qkv, (H+K)*hd, (H+2*K)*hd)}, 2)
-		if a.Clip != 0 && n.First {
-			qkv = graph.ClipScalar(qkv, -float64(a.Clip), float64(a.Clip))
-		}
-	}
-	// [B, T, H+2K, hd] -> [B, H+2K, T, hd]
-	h := graph.TransposeAllAxes(graph.Reshape(qkv, B, T, H+2*K, hd), 0, 2, 1, 3)
-	heads := func(from, to int) *node { return graph.SliceAxis(h, 1, graph.AxisRange(from, to)) }
-	q, k, v := heads(0, H), heads(H, H+K), heads(H+K, H+2*K)
-	if n != nil && n.Scope != ScopeWhole {
-		q, k = headNorm(n, q, g.w["qn.g"], g.w["qn.b"]), headNorm(n, k, g.w["kn.g"], g.w["kn.b"])
-	}
-	q, k = g.rotate(q), g.rotate(k)
-	if !g.b.scaleInWeights(g.fold) && !g.b.scaleInNorm(g.fold) {
-		q = graph.MulScalar(q, float64(a.Scale))
-	}
-	s := graph.DotGeneral(graph.Reshape(q, B*K, H/K*T, hd), []int{2}, []int{0}, graph.Reshape(k, B*K, T, hd), []int{2}, []int{0})
-	s = graph.Reshape(s, B, H, T, T)
-	if g.t.bias != nil {
-		s = graph.Add(s, graph.Reshape(g.t.bias, 1, H, 1, T))
-	}
-	s = softcap(a.Cap, s)
-	s = graph.Add(s, graph.Reshape(g.t.mask, 1, 1, T, T))
-	p := graph.Reshape(softmax(s), B*K, H/K*T, T)
-	o := graph.DotGeneral(p, []int{2}, []int{0}, graph.Reshape(v, B*K, T, hd), []int{1}, []int{0})
-	o = graph.TransposeAllAxes(graph.Reshape(o, B, H, T, hd), 0, 2, 1, 3)
-	return dense(graph.Reshape(o, B, T, H*hd), g.w["o.w"], g.w["o.b"])
-}
-
-// headNorm normalises x [B, heads, T, hd] over hd.
-func headNorm(n *QKNorm, x, gain, bias *node) *node {
-	if n.Scope == ScopeHead {
-		return norm(&n.Norm, x, gain, bias)
-	}
-	y := norm(&n.Norm, x, nil, nil)
-	heads, hd := x.Shape().Dim(1), x.Shape().Dim(3)
-	if gain != nil {
-		y = graph.Mul(y, graph.Reshape(gain, 1, heads, 1, hd))
-	}
-	if bias != nil {
-		y = graph.Add(y, graph.Reshape(bias, 1, heads, 1, hd))
-	}
-	return y
-}
-
-// rotate applies RoPE to x [B, heads, T, hd]: x cos + r sin with
-// r = (-second half, first half) of the rotated channels.
-func (g *blockGraph) rotate(x *node) *node {
-	r := g.b.Attn.Rope
-	if r == nil {
-		return x
-	}
-	T, hd := x.Shape().Dim(2), x.Shape().Dim(3)
-	half := r.Dim / 2
-	turned := []*node{graph.Neg(cut(x, half, r.Dim)), cut(x, 0, half)}
-	if r.Dim < hd {
-		turned = append(turned, cut(x, r.Dim, hd))
-	}
-	cos, sin := graph.Reshape(g.t.cos, 1, 1, T, hd), graph.Reshape(g.t.sin, 1, 1, T, hd)
-	return graph.Add(graph.Mul(x, cos), graph.Mul(graph.Concatenate(turned, 3), sin))
 }

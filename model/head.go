@@ -5,26 +5,19 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // maskedLogit is the logit of a masked vocabulary entry: its square and its
 // square times p = 0 stay finite in float32, which -Inf and -1e30 do not.
 const maskedLogit = -1e18
 
-// headWants says what a head stage returns beside the log-probability.
-type headWants struct {
-	stats, moments, logits bool
-	vocab                  int // entries that are not masked
-}
-
-// headStage scores rows. Inputs: h [R, d], target [R], the final norm's gain
-// and bias where the family has them, w [d, V], the output bias, and the
-// vocabulary mask [V] where padding entries are masked.
-//
-// ln p = x - lse with lse = max + ln sum exp(x - max). Softmax subtracts the
-// row's maximum, so its largest entry is 1 / sum exp(x - max) and gives the
-// sum without another exponential.
-func headStage(s *Spec, gain, bias bool, want headWants) func(in []*node) []*node {
+// logitsStage maps rows h [R, d] to logits in blocks, [R, V/size, size], and the
+// maximum of each block, [R, V/size]. Inputs: h, the final norm's
+// gain and bias and the output bias where the family has them, the vocabulary
+// mask [V] with withMask, and the matrix [d, V] unless it is given as a constant:
+// the backend packs a constant once, an argument at every call.
+func logitsStage(s *Spec, w *tensors.Tensor, withMask bool) func(in []*node) []*node {
 	return func(in []*node) []*node {
 		take := func(ok bool) *node {
 			if !ok {
@@ -34,58 +27,127 @@ func headStage(s *Spec, gain, bias bool, want headWants) func(in []*node) []*nod
 			in = in[1:]
 			return n
 		}
-		h, target := take(true), take(true)
+		x := take(true)
 		if s.Final != nil {
-			h = norm(s.Final, h, take(gain), take(bias))
+			x = norm(s.Final, x, take(s.Final.Gain), take(s.Final.Bias))
 		}
-		x := dense(h, take(true), take(s.Head.Bias))
+		bias, mask := take(s.Head.Bias), take(withMask)
+		var m *node
+		if w != nil {
+			m = graph.ConstTensor(x.Graph(), w)
+		} else {
+			m = take(true)
+		}
+		x = dense(x, m, bias)
 		if c := s.Head.Scale; c != 0 && c != 1 {
 			x = graph.MulScalar(x, float64(c))
 		}
 		x = softcap(s.Head.Cap, x)
-		if want.vocab < s.Vocab {
-			x = graph.Add(x, graph.ExpandLeftToRank(take(true), 2))
+		if mask != nil {
+			x = graph.Add(x, graph.ExpandLeftToRank(mask, 2))
 		}
-		return scoreRows(x, target, want)
+		R, V := x.Shape().Dim(0), x.Shape().Dim(1)
+		size := blockOf(V)
+		x = graph.Reshape(x, R, V/size, size)
+		return []*node{x, graph.ReduceMax(x, 2)}
 	}
 }
 
-// scoreRows returns logprob, and with want.stats: entropy, sd, rank, argmax id,
-// argmax logprob; with want.moments: the plain mean and sd of ln p over the
-// vocabulary; with want.logits: the logits and lse.
-func scoreRows(x, target *node, want headWants) []*node {
-	R, V := x.Shape().Dim(0), x.Shape().Dim(1)
-	row := func(n *node) *node { return graph.Reshape(n, R, 1) }
-	p := softmax(x)
-	top := graph.ReduceMax(x, 1)
-	lse := graph.Sub(top, graph.Log(graph.ReduceMax(p, 1)))
-	// The target's logit comes from these very logits: a product with the
-	// gathered row of w would differ in the last bit and give a wrong rank.
-	at := graph.Concatenate([]*node{graph.Iota(x.Graph(), target.Shape(), 0), target}, 1)
-	xt := graph.Gather(x, at)
-	out := []*node{graph.Sub(xt, lse)}
-	if want.stats {
-		arg := graph.ArgMax(x, 1)
-		rank := graph.ReduceSum(graph.Where(graph.GreaterThan(x, row(xt)), graph.Scalar(x.Graph(), dtypes.Float32, 1), graph.Scalar(x.Graph(), dtypes.Float32, 0)), 1)
-		// -sum p (x - max) + ln sum: no cancellation of large logits.
-		ent := graph.Sub(graph.Sub(lse, top), graph.ReduceSum(graph.Mul(p, graph.Sub(x, row(top))), 1))
-		dev := graph.Sub(x, row(graph.Sub(lse, ent)))
-		sd := graph.Sqrt(graph.ReduceSum(graph.Mul(p, graph.Mul(dev, dev)), 1))
-		out = append(out, ent, sd, rank, arg, graph.Sub(top, lse))
-	}
-	if want.moments {
-		n := float64(want.vocab)
-		lp := graph.Sub(x, row(lse))
-		if want.vocab < V {
-			lp = cut(lp, 0, want.vocab)
+// scoreWants says what scoreStage returns beside the log-probability.
+type scoreWants struct {
+	stats, moments, lse bool
+	vocab               int // entries that are not masked, at the front
+}
+
+// scoreStage turns the outputs of logitsStage and targets [R, 1] into logprob,
+// and with moments: the plain mean and sd of ln p over the vocabulary; with lse:
+// the log-sum-exp; with stats: entropy, sd, rank, argmax id, argmax logprob. All [R].
+//
+// ln p = x - lse with lse = max + ln sum exp(x - max). Softmax subtracts the
+// row's maximum, so its largest entry is 1 / sum exp(x - max) and gives the
+// sum without another exponential.
+func scoreStage(want scoreWants) func(in []*node) []*node {
+	return func(in []*node) []*node {
+		x, blocks, target := in[0], in[1], in[2]
+		R := x.Shape().Dim(0)
+		V := x.Shape().Size() / R
+		row := func(n *node) *node { return graph.Reshape(n, R, 1) }
+		top := graph.ReduceMax(blocks, 1)
+		var arg *node
+		if want.stats {
+			arg = argmax(x, blocks)
 		}
-		mean := graph.MulScalar(graph.ReduceSum(lp, 1), 1/n)
-		d := graph.Sub(lp, row(mean))
-		usd := graph.Sqrt(graph.MulScalar(graph.ReduceSum(graph.Mul(d, d), 1), 1/math.Max(1, n-1)))
-		out = append(out, mean, usd)
+		x = graph.Reshape(x, R, V)
+		p := softmax(x)
+		lse := graph.Sub(top, graph.Log(graph.ReduceMax(p, 1)))
+		// The target's logit comes from these very logits: a product with the
+		// gathered row of the matrix would differ in the last bit and give a
+		// wrong rank.
+		xt := graph.Gather(x, graph.Concatenate([]*node{rows(target), target}, 1))
+		out := []*node{graph.Sub(xt, lse)}
+		if want.moments {
+			out = append(out, moments(x, lse, want.vocab)...)
+		}
+		if want.lse {
+			out = append(out, lse)
+		}
+		if !want.stats {
+			return out
+		}
+		f := func(v float64) *node { return graph.Scalar(x.Graph(), dtypes.Float32, v) }
+		rank := graph.ReduceSum(graph.Where(graph.GreaterThan(x, row(xt)), f(1), f(0)), 1)
+		// Entropy and variance about m, a first estimate of the mean of x under p
+		// that need not be exact: with d = x - m and e = E[d],
+		// H = lse - m - e and the variance is E[d^2] - e^2, where e is a rounding
+		// error and nothing cancels. x is overwritten by d, p by p d.
+		m := graph.ReduceSum(graph.Mul(p, x), 1)
+		d := graph.Sub(x, row(m))
+		pd := graph.Mul(p, d)
+		e := graph.ReduceSum(pd, 1)
+		second := graph.ReduceSum(graph.Mul(pd, d), 1)
+		entropy := graph.Sub(graph.Sub(lse, m), e)
+		sd := graph.Sqrt(graph.MaxScalar(graph.Sub(second, graph.Mul(e, e)), 0))
+		return append(out, entropy, sd, rank, arg, graph.Sub(top, lse))
 	}
-	if want.logits {
-		out = append(out, x, lse)
+}
+
+// rows is 0, 1, ... in the shape of x, [R, 1].
+func rows(x *node) *node { return graph.Iota(x.Graph(), x.Shape(), 0) }
+
+// moments returns the mean and the ddof-1 sd of ln p over the first n entries.
+func moments(x, lse *node, n int) []*node {
+	R := x.Shape().Dim(0)
+	lp := graph.Sub(x, graph.Reshape(lse, R, 1))
+	if n < x.Shape().Dim(1) {
+		lp = cut(lp, 0, n)
 	}
-	return out
+	mean := graph.MulScalar(graph.ReduceSum(lp, 1), 1/float64(n))
+	d := graph.Sub(lp, graph.Reshape(mean, R, 1))
+	usd := graph.Sqrt(graph.MulScalar(graph.ReduceSum(graph.Mul(d, d), 1), 1/math.Max(1, float64(n-1))))
+	return []*node{mean, usd}
+}
+
+// argmax returns the smallest id of the largest logit of each row, x [R, n, size]
+// with the maxima of its blocks [R, n]: the first block that holds the maximum,
+// then the first place in it. ArgMax alone would walk the row element by element.
+func argmax(x, blocks *node) *node {
+	R, size := x.Shape().Dim(0), x.Shape().Dim(2)
+	b := graph.ArgMax(blocks, 1)
+	if size == 1 {
+		return b
+	}
+	at := graph.Reshape(b, R, 1)
+	block := graph.Gather(x, graph.Concatenate([]*node{rows(at), at}, 1))
+	return graph.Add(graph.MulScalar(b, size), graph.ArgMax(block, 1))
+}
+
+// blockOf is the divisor of V nearest to its square root from below, or 1 where
+// that is too small to be worth the steps.
+func blockOf(V int) int {
+	for d := int(math.Sqrt(float64(V))); d >= 16; d-- {
+		if V%d == 0 {
+			return d
+		}
+	}
+	return 1
 }

@@ -11,15 +11,21 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// headChunk is the number of rows of one head execution: [headChunk, V] logits are
-// the largest tensor ever held.
-const headChunk = 256
+// headChunk is the number of rows of one head execution: [headChunk, V] logits
+// are the largest tensor ever held. A matrix that is an argument is packed at
+// every call, so it wants more rows; with a packed constant few rows are as fast,
+// and their logits stay in the cache for the statistics.
+const (
+	headChunk      = 64
+	headChunkArgs  = 256
+	headConstBytes = 1 << 30 // largest output matrix that is held as a constant (and packed: twice)
+)
 
 // headRun scores rows for one Run.
 type headRun struct {
 	m    *Model
 	o    ScoreOptions
-	want headWants
+	want scoreWants
 	key  string
 	mask *tensors.Tensor // [V], nil where nothing is masked
 }
@@ -32,11 +38,11 @@ func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
 	if o.TopK < 0 || o.TopK > V {
 		return nil, fault.Usagef("model: top %d: the vocabulary has %d entries", o.TopK, V)
 	}
-	h := &headRun{m: m, o: *o, want: headWants{stats: !o.LogprobOnly, moments: o.Moments, logits: o.TopK > 0, vocab: V}}
+	h := &headRun{m: m, o: *o, want: scoreWants{stats: !o.LogprobOnly, moments: o.Moments, lse: o.TopK > 0, vocab: V}}
 	if o.Vocab > 0 {
 		h.want.vocab = o.Vocab
 	}
-	h.key = fmt.Sprintf("head %v", h.want)
+	h.key = fmt.Sprintf("score %v", h.want)
 	if h.want.vocab < V {
 		var err error
 		h.mask, err = m.cached(tableKey{kind: -2, T: h.want.vocab}, []int{V}, func(x []float32) {
@@ -72,13 +78,13 @@ func (h *headRun) score(ctx context.Context, b batch, x *tensors.Tensor) error {
 			ps = append(ps, p)
 		}
 	}
-	d := h.m.spec.Width
+	d, chunk := h.m.spec.Width, h.m.headChunk
 	for len(ps) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(headChunk, len(ps))
-		rows, err := h.m.eng.f32([]int{headChunk, d}, func(dst []float32) error {
+		n := min(chunk, len(ps))
+		rows, err := h.m.eng.f32([]int{chunk, d}, func(dst []float32) error {
 			return read(x, func(src []float32) {
 				for i, p := range ps[:n] {
 					copy(dst[i*d:(i+1)*d], src[p.row*d:(p.row+1)*d])
@@ -88,7 +94,7 @@ func (h *headRun) score(ctx context.Context, b batch, x *tensors.Tensor) error {
 		if err != nil {
 			return err
 		}
-		ids, err := h.m.eng.i32([]int{headChunk, 1}, func(dst []int32) error {
+		ids, err := h.m.eng.i32([]int{chunk, 1}, func(dst []int32) error {
 			for i, p := range ps[:n] {
 				dst[i] = p.it.w.Targets[p.j]
 			}
@@ -115,23 +121,50 @@ func (h *headRun) empty(n int) Scores {
 	if h.want.moments {
 		s.UMean, s.USD = make([]float32, n), make([]float32, n)
 	}
-	if h.want.logits {
+	if h.want.lse {
 		s.TopID, s.TopLogprob = make([][]int32, n), make([][]float32, n)
 	}
 	return s
 }
 
-// chunk scores up to headChunk rows and files the values.
-func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
-	in := []any{rows, ids}
-	for _, t := range h.m.headSlots {
+// logits runs the output matrix on rows [chunk, d].
+func (h *headRun) logits(rows *tensors.Tensor) ([]*tensors.Tensor, error) {
+	m := h.m
+	in := []any{rows}
+	for _, t := range m.headSlots {
 		in = append(in, t)
 	}
 	if h.mask != nil {
 		in = append(in, h.mask)
 	}
-	s := h.m.spec
-	out, err := h.m.eng.run(h.key, headStage(s, s.Final != nil && s.Final.Gain && !h.m.foldFinal, s.Final != nil && s.Final.Bias, h.want), in...)
+	if !m.headConst {
+		in = append(in, m.headMatrix)
+	}
+	var w *tensors.Tensor
+	if m.headConst {
+		w = m.headMatrix
+	}
+	key := "logits"
+	if h.mask != nil {
+		key = "logits masked"
+	}
+	return m.eng.run(key, logitsStage(m.spec, w, h.mask != nil), in...)
+}
+
+// chunk scores up to headChunk rows and files the values.
+func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
+	logits, err := h.logits(rows)
+	if err != nil {
+		return err
+	}
+	defer free(logits...)
+	in := []any{logits[0], logits[1], ids}
+	if h.o.TopK == 0 { // nobody reads the logits afterwards: let the stage overwrite them
+		if in[0], err = h.m.eng.donate(logits[0]); err != nil {
+			return err
+		}
+	}
+	out, err := h.m.eng.run(h.key, scoreStage(h.want), in...)
 	if err != nil {
 		return err
 	}
@@ -154,34 +187,8 @@ func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
 		})
 		return cmp.Or(bad, err)
 	}
-	steps := []func(s *Scores) []float32{func(s *Scores) []float32 { return s.Logprob }}
-	if h.want.stats {
-		steps = append(steps, func(s *Scores) []float32 { return s.Entropy }, func(s *Scores) []float32 { return s.SD })
-	}
-	for _, f := range steps {
-		if err := floats(f); err != nil {
-			return err
-		}
-	}
-	if h.want.stats {
-		// Counts below 2^24 are exact in float32.
-		if err := read(take(), func(x []float32) {
-			for i, p := range ps {
-				p.it.scores.Rank[p.j] = int32(x[i])
-			}
-		}); err != nil {
-			return err
-		}
-		if err := read(take(), func(x []int32) {
-			for i, p := range ps {
-				p.it.scores.ArgmaxID[p.j] = x[i]
-			}
-		}); err != nil {
-			return err
-		}
-		if err := floats(func(s *Scores) []float32 { return s.ArgmaxLogprob }); err != nil {
-			return err
-		}
+	if err := floats(func(s *Scores) []float32 { return s.Logprob }); err != nil {
+		return err
 	}
 	if h.want.moments {
 		if err := floats(func(s *Scores) []float32 { return s.UMean }); err != nil {
@@ -191,10 +198,35 @@ func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
 			return err
 		}
 	}
-	if h.want.logits {
-		return h.top(ps, take(), take())
+	if h.want.lse {
+		if err := h.top(ps, logits[0], take()); err != nil {
+			return err
+		}
 	}
-	return nil
+	if !h.want.stats {
+		return nil
+	}
+	if err := floats(func(s *Scores) []float32 { return s.Entropy }); err != nil {
+		return err
+	}
+	if err := floats(func(s *Scores) []float32 { return s.SD }); err != nil {
+		return err
+	}
+	if err := read(take(), func(x []float32) { // counts below 2^24 are exact in float32
+		for i, p := range ps {
+			p.it.scores.Rank[p.j] = int32(x[i])
+		}
+	}); err != nil {
+		return err
+	}
+	if err := read(take(), func(x []int32) {
+		for i, p := range ps {
+			p.it.scores.ArgmaxID[p.j] = x[i]
+		}
+	}); err != nil {
+		return err
+	}
+	return floats(func(s *Scores) []float32 { return s.ArgmaxLogprob })
 }
 
 // top selects the largest logits of each row. The Go backend's TopK sorts the

@@ -6,7 +6,7 @@ import (
 
 // The internal layout is one for all families: matrices [in, out]; q, k and v
 // in one matrix, all queries first; gate and up in one matrix, gate first;
-// rotary pairs half a rotation apart. What a checkpoint stores in another order
+// rotary pairs half a head apart. What a checkpoint stores in another order
 // is permuted here once.
 
 // part is a run of rows of a stored matrix that becomes columns of an internal one.
@@ -26,7 +26,7 @@ func seqRows(from, n int) []int {
 }
 
 // headRows lists the stored rows of heads for one of q, k, v. at gives the
-// first stored row of head h. Rotary pairs that are neighbours are pulled apart.
+// first stored row of head h.
 func headRows(heads, hd int, rope *Rope, at func(h int) int) []int {
 	order := channelOrder(hd, rope)
 	r := make([]int, 0, heads*hd)
@@ -38,13 +38,25 @@ func headRows(heads, hd int, rope *Rope, at func(h int) int) []int {
 	return r
 }
 
-// channelOrder is the stored channel of each internal channel of a head.
+// channelOrder is the stored channel of each internal channel of a head: the
+// rotated pairs stand half a head apart, whatever share of the head is rotated
+// and whether the checkpoint stores the members of a pair side by side. Scores
+// do not change, since q and k are reordered alike.
 func channelOrder(hd int, rope *Rope) []int {
 	order := seqRows(0, hd)
-	if rope != nil && rope.Interleaved {
-		for c := range rope.Dim / 2 {
-			order[c], order[c+rope.Dim/2] = 2*c, 2*c+1
+	if rope == nil {
+		return order
+	}
+	half, r := hd/2, rope.Dim/2
+	for c := range r {
+		if rope.Interleaved {
+			order[c], order[half+c] = 2*c, 2*c+1
+		} else {
+			order[c], order[half+c] = c, r+c
 		}
+	}
+	for c := range half - r { // not rotated
+		order[r+c], order[half+r+c] = 2*r+c, half+r+c
 	}
 	return order
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -34,14 +35,17 @@ type Model struct {
 	opts Options
 	eng  *engine
 
-	inflight        int // batches that run at once
-	fold, foldFinal bool
+	inflight int  // batches that run at once
+	fold     bool // norm gains and the attention scale are in the weights
 
 	embed, positions []float32
 	layers           [][]*tensors.Tensor // slots of each layer, in Block.slots order
 	embedSlots       []*tensors.Tensor
-	headSlots        []*tensors.Tensor // final gain, final bias, w, bias, those that there are
 	finalSlots       []*tensors.Tensor // final gain and bias
+	headSlots        []*tensors.Tensor // finalSlots and the output bias
+	headMatrix       *tensors.Tensor   // [d, V]
+	headConst        bool              // the stage holds the matrix as a constant
+	headChunk        int               // rows of one head execution
 
 	mu     sync.Mutex
 	tables map[tableKey]*tensors.Tensor
@@ -204,18 +208,26 @@ func (m *Model) readHead(r *reader) (err error) {
 		w, e = compose(w, p, s.Vocab, e, s.Width), s.Width
 	}
 	x, _ := join([]part{{w, nil, seqRows(0, s.Vocab), 1}}, e, false, nil)
-	t, err := m.tensor([]int{e, s.Vocab}, x)
-	if err != nil {
+	if m.headMatrix, err = m.tensor([]int{e, s.Vocab}, x); err != nil {
 		return err
 	}
-	m.headSlots = append(append(m.headSlots, m.finalSlots...), t)
-	b, err := r.get("head.b")
-	if err != nil || b == nil {
-		return err
+	m.headSlots = slices.Clone(m.finalSlots)
+	if s.Head.Bias {
+		b, err := r.get("head.b")
+		if err != nil {
+			return err
+		}
+		t, err := m.tensor([]int{s.Vocab}, b)
+		if err != nil {
+			return err
+		}
+		m.headSlots = append(m.headSlots, t)
 	}
-	t, err = m.tensor([]int{s.Vocab}, b)
-	m.headSlots = append(m.headSlots, t)
-	return err
+	m.headConst, m.headChunk = true, headChunk
+	if !m.eng.backend.HasSharedBuffers() || 4*int64(len(x)) > headConstBytes {
+		m.headConst, m.headChunk = false, headChunkArgs
+	}
+	return nil
 }
 
 // compose multiplies the output matrix w [V, e] by the projection p [e, d] that
@@ -256,6 +268,7 @@ func (m *Model) Close() {
 	}
 	free(m.embedSlots...)
 	free(m.headSlots...)
+	free(m.headMatrix)
 	for _, t := range m.tables {
 		free(t)
 	}
@@ -276,7 +289,7 @@ func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float3
 			return nil
 		}, nil
 	case "output":
-		t := m.headSlots[len(m.finalSlots)]
+		t := m.headMatrix
 		return s.Vocab, s.Width, func(i int, dst []float32) error {
 			return read(t, func(x []float32) {
 				for c := range dst {

@@ -147,6 +147,8 @@ func (s *Spec) validate() error {
 			return bad("%d heads, %d key heads of %d channels: want at least 1 of each", a.Heads, a.KVHeads, a.HeadDim)
 		case a.Heads%a.KVHeads != 0:
 			return bad("num_key_value_heads: %d does not divide num_attention_heads %d", a.KVHeads, a.Heads)
+		case a.Rope != nil && a.HeadDim%2 != 0:
+			return bad("head_dim: %d, want an even number where positions are rotated", a.HeadDim)
 		case m.Width <= 0:
 			return bad("intermediate_size: %d, want at least 1", m.Width)
 		case a.Window < 0:

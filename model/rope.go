@@ -3,8 +3,8 @@ package model
 import "math"
 
 // Rope is a rotary embedding: the first Dim channels of a head are rotated,
-// channel c with c + Dim/2. A checkpoint whose pairs are neighbours (2c, 2c+1)
-// is Interleaved; its rows of q and k are reordered at load.
+// channel c with c + Dim/2, or, Interleaved, 2c with 2c+1. (In memory the rows
+// of q and k stand in one order for all, see channelOrder.)
 type Rope struct {
 	Dim         int  `json:"dim"`
 	Interleaved bool `json:"interleaved,omitempty"`
@@ -20,10 +20,11 @@ type Rope struct {
 // long reports whether a window of n inputs takes the long frequencies.
 func (r *Rope) long(n int) bool { return r != nil && r.Long != nil && n > r.Original }
 
-// table fills cos and sin [T, hd] for positions 0..T-1; channels that are not
-// rotated have cos 1, sin 0. Angles are float64, rounded once.
+// table fills cos and sin [T, 2, hd/2] for positions 0..T-1: channel c of the
+// first half rotates with channel c of the second, whose sine is positive.
+// Channels that are not rotated have cos 1, sin 0. Angles are float64, rounded once.
 func (r *Rope) table(T, hd int, long bool, cos, sin []float32) {
-	freq, half := r.Freq, r.Dim/2
+	freq, half := r.Freq, hd/2
 	if long {
 		freq = r.Long
 	}
@@ -33,11 +34,11 @@ func (r *Rope) table(T, hd int, long bool, cos, sin []float32) {
 		for c := range hd {
 			cos[row+c], sin[row+c] = 1, 0
 		}
-		for c := range half {
+		for c := range r.Dim / 2 {
 			s, k := math.Sincos(float64(t) * float64(freq[c]))
 			s, k = s*factor, k*factor
-			cos[row+c], cos[row+c+half] = float32(k), float32(k)
-			sin[row+c], sin[row+c+half] = float32(s), float32(s)
+			cos[row+c], cos[row+half+c] = float32(k), float32(k)
+			sin[row+c], sin[row+half+c] = float32(-s), float32(s)
 		}
 	}
 }

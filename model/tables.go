@@ -36,7 +36,7 @@ func (m *Model) cached(key tableKey, dims []int, fill func(x []float32)) (*tenso
 func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
 	a := &m.spec.Kinds[kind].Attn
 	T := s.T
-	mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{T, T}, func(x []float32) { fillMask(x, T, a.Window) })
+	mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{1, 1, T, T}, func(x []float32) { fillMask(x, T, a.Window) })
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
 			x    []float32
 		}{{'c', cos}, {'s', sin}} {
 			key.what = t.what
-			x, err := m.cached(key, []int{T, a.HeadDim}, func(dst []float32) { copy(dst, t.x) })
+			x, err := m.cached(key, []int{1, T, 2, a.HeadDim / 2}, func(dst []float32) { copy(dst, t.x) })
 			if err != nil {
 				return nil, err
 			}
@@ -61,7 +61,7 @@ func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
 		}
 	}
 	if b := a.ALiBi; b != nil {
-		x, err := m.cached(tableKey{kind: kind, what: 'a', T: T}, []int{a.Heads, T}, func(x []float32) { b.table(x, a.Heads, T) })
+		x, err := m.cached(tableKey{kind: kind, what: 'a', T: T}, []int{1, a.Heads, 1, T}, func(x []float32) { b.table(x, a.Heads, T) })
 		if err != nil {
 			return nil, err
 		}
