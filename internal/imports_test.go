@@ -59,3 +59,22 @@ func TestImportGraph(t *testing.T) {
 		}
 	}
 }
+
+// No build of the program may link code that fetches plugins: not even unused.
+func TestNoDownloaderLinked(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-tags", "tokenizers xla", "assay/cmd/assay").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	if !strings.Contains(string(out), "github.com/gomlx/go-xla/") {
+		t.Fatal("the xla build does not link go-xla: this test looks at the wrong packages")
+	}
+	for dep := range strings.Lines(string(out)) {
+		dep = strings.TrimSpace(dep)
+		for _, bad := range []string{"xla/autoinstall", "support/testutil", "backends/default"} {
+			if strings.HasSuffix(dep, bad) {
+				t.Errorf("the program links %s, which downloads plugins", dep)
+			}
+		}
+	}
+}
