@@ -297,17 +297,14 @@ func decode32(s string) ([32]byte, error) {
 	return [32]byte(b), nil
 }
 
-// encode is JSON without HTML escaping; indent "" gives one line without spaces.
-func encode(v any, indent string) ([]byte, error) {
+// encode is JSON without HTML escaping, with a final newline.
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
+	e.SetIndent("", "  ")
 	if err := e.Encode(v); err != nil {
 		return nil, err
-	}
-	if indent == "" {
-		return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 	}
 	return b.Bytes(), nil
 }

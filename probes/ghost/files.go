@@ -45,7 +45,7 @@ func (s *Set) file() secretsFile {
 }
 
 // JSON returns the private file of the set.
-func (s *Set) JSON() ([]byte, error) { return encode(s.file(), "  ") }
+func (s *Set) JSON() ([]byte, error) { return encode(s.file()) }
 
 // Pending is a set whose seed waits for a public random value.
 type Pending struct {
@@ -84,7 +84,7 @@ func (p *Pending) Commit() (Commitment, error) {
 func (p *Pending) JSON() ([]byte, error) {
 	f := (&Set{Spec: p.spec, Origin: Origin{Source: "beacon", Nonce: hex.EncodeToString(p.nonce[:])}}).file()
 	f.Seed = ""
-	return encode(f, "  ")
+	return encode(f)
 }
 
 // Seed completes a pending set with the beacon's value.
@@ -179,10 +179,10 @@ func ReadPlan(r io.Reader) (Plan, error) {
 }
 
 // JSON returns the commitment as it is published.
-func (c Commitment) JSON() ([]byte, error) { return encode(c, "  ") }
+func (c Commitment) JSON() ([]byte, error) { return encode(c) }
 
 // JSON returns the plan as it is kept or published.
-func (p Plan) JSON() ([]byte, error) { return encode(p, "  ") }
+func (p Plan) JSON() ([]byte, error) { return encode(p) }
 
 const maxFile = 64 << 20 // a private file with a large list or trap pool stays far below
 

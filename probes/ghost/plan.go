@@ -2,10 +2,11 @@ package ghost
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"assay/internal/canon"
 	"assay/internal/fault"
 )
 
@@ -82,9 +83,14 @@ func (p Plan) Validate() error {
 	return nil
 }
 
-// Digest is the SHA-256 of the plan's canonical JSON.
+// Digest is the SHA-256 of the plan's canonical JSON, in which alpha is a decimal
+// string: floats have no single form on every machine.
 func (p Plan) Digest() ([32]byte, error) {
-	b, err := canonical(p)
+	type fields Plan
+	b, err := canon.CanonicalJSON(struct {
+		fields
+		Alpha string `json:"alpha"`
+	}{fields(p), strconv.FormatFloat(p.Alpha, 'g', -1, 64)})
 	if err != nil {
 		return [32]byte{}, fmt.Errorf("ghost: plan: %w", err)
 	}
@@ -126,17 +132,4 @@ func (p Plan) differences(run Plan) []string {
 		add("attempts", p.Attempts, run.Attempts)
 	}
 	return d
-}
-
-// canonical is JSON with keys sorted by byte, no spaces and no HTML escaping.
-func canonical(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var m any
-	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, err
-	}
-	return encode(m, "")
 }
