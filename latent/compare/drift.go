@@ -9,7 +9,7 @@ import (
 // Drift is how far rows moved in a shared basis.
 type Drift struct {
 	RelRMS, RelRMSCentred float64 // sqrt(sum |a-b|^2 / sum |a|^2)
-	Cosine, CosineCentred float64 // mean over rows
+	Cosine, CosineCentred float64 // mean over rows that are not zero on either side
 	MedianRel             float64 // median of |a-b|/|a|
 	Equal                 bool    // every entry is the same
 }
@@ -20,7 +20,7 @@ func DriftOf(x, y geom.Rows) Drift {
 	n, w := x.Len(), x.Width()
 	a, b := make([]float64, w), make([]float64, w)
 	d := Drift{Equal: true}
-	var diff, norm, diffC, normC float64
+	var diff, norm, diffC, normC, used, usedC float64
 	rel := make([]float64, n)
 	for i := range n {
 		x.At(i, a)
@@ -43,10 +43,19 @@ func DriftOf(x, y geom.Rows) Drift {
 		norm += aa
 		diffC += cc
 		normC += ca
-		rel[i] = math.Sqrt(dd / aa)
-		d.Cosine += ab / math.Sqrt(aa*bb) / float64(n)
-		d.CosineCentred += cab / math.Sqrt(ca*cb) / float64(n)
+		if dd > 0 {
+			rel[i] = math.Sqrt(dd / aa)
+		}
+		if aa*bb > 0 {
+			d.Cosine += ab / math.Sqrt(aa*bb)
+			used++
+		}
+		if ca*cb > 0 {
+			d.CosineCentred += cab / math.Sqrt(ca*cb)
+			usedC++
+		}
 	}
+	d.Cosine, d.CosineCentred = d.Cosine/used, d.CosineCentred/usedC // NaN if none
 	d.RelRMS, d.RelRMSCentred = math.Sqrt(diff/norm), math.Sqrt(diffC/normC)
 	d.MedianRel = geom.Median(rel)
 	return d

@@ -36,7 +36,7 @@ func states(copies int) *mem.States {
 func report(t *testing.T, s *mem.States) *aqi.Report {
 	t.Helper()
 	o := aqi.Default()
-	o.Infer.Draws = 99
+	o.Infer.Draws, o.Indices, o.Space.Layers = 99, []string{"r2", "probe"}, "0,1"
 	r, err := aqi.Analyse(context.Background(), s, o)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,8 @@ func TestSeparation(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	s := states(12) // 2400 rows: 1200 are drawn
-	pts, err := Components(context.Background(), s, report(t, states(1)), Options{Layer: "1"})
+	r := report(t, states(1))
+	pts, err := Components(context.Background(), s, r, Options{Layer: "1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,6 @@ func TestSize(t *testing.T) {
 	for len(pts.X) < maxRows {
 		pts.X, pts.Y, pts.Group = append(pts.X, pts.X[0]), append(pts.Y, pts.Y[0]), append(pts.Group, 1)
 	}
-	r := report(t, states(1))
 	f := &Figure{Width: 850, Height: 300, Note: note(r)}
 	f.add(true, func() (*plot.Plot, error) { return scatter(pts) })
 	var b bytes.Buffer

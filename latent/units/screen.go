@@ -355,7 +355,6 @@ func foldsOf(d *latent.Design, docs []int, folds int, seed uint64) []int {
 	type key struct{ unit, label int }
 	type group struct{ label, stratum int }
 	at := map[key]int{}
-	var order []key
 	groups := map[group][]key{}
 	var gs []group
 	for _, doc := range docs {
@@ -368,7 +367,6 @@ func foldsOf(d *latent.Design, docs []int, folds int, seed uint64) []int {
 			continue
 		}
 		at[k] = 0
-		order = append(order, k)
 		g := group{l, s}
 		if groups[g] == nil {
 			gs = append(gs, g)
