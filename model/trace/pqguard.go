@@ -133,7 +133,8 @@ func checkPacked(f io.ReaderAt, at, n, unpacked int64, codec format.CompressionC
 		if _, err := f.ReadAt(b, at); err != nil {
 			return err
 		}
-		return checkZstd(b, unpacked)
+		_, err := checkZstd(b, unpacked)
+		return err
 	}
 	return fmt.Errorf("compression %s, want zstd, snappy or none", codec)
 }

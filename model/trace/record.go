@@ -18,12 +18,15 @@ import (
 //	compressed), previous i64 (offset in the file, 0 = none), doc i32, last u32, body
 const recordHead = 24
 
-// recordRows is the most rows in one record.
-const recordRows = 1 << 16
+// recordRows is the most rows in one record, maxRecord the most bytes of its
+// unpacked body; documents with long lists take more records.
+const (
+	recordRows = 1 << 16
+	maxRecord  = 1 << 26
+)
 
-// maxRecord bounds the unpacked body of a record: rows of fixed columns and of
-// lists of some hundred entries, and a document's metadata.
-const maxRecord = 1 << 28
+// rowsPerRecord is how many rows with lists of k entries go into one record.
+func rowsPerRecord(k int) int { return max(min(recordRows, maxRecord/2/(80+8*k)), 1) }
 
 type recordHeader struct {
 	stored, raw uint32
@@ -80,8 +83,8 @@ func unpack(z *zstd.Codec, h recordHeader, body []byte) ([]byte, error) {
 	if h.stored == h.raw {
 		return body, nil
 	}
-	if err := checkZstd(body, int64(h.raw)); err != nil {
-		return nil, err
+	if most, err := checkZstd(body, int64(h.raw)); err != nil || most < int64(h.raw) {
+		return nil, fmt.Errorf("record of %d bytes for %d: %w", h.stored, h.raw, errors.Join(err, errZstd))
 	}
 	raw, err := z.Decode(make([]byte, 0, h.raw), body)
 	if err == nil && uint32(len(raw)) != h.raw {

@@ -46,12 +46,13 @@ func (s *store) missing(to int32) (int32, bool) {
 func (w *Writer) put(d *Doc, t *Tokens) error {
 	previous := int64(0)
 	lo := 0
-	for !w.options.PerDocument && t.Len()-lo > recordRows {
-		off, err := w.record(recordHeader{previous: previous, doc: d.Doc}, appendRows(w.body[:0], t, lo, lo+recordRows))
+	rows := rowsPerRecord(w.options.TopK)
+	for !w.options.PerDocument && t.Len()-lo > rows {
+		off, err := w.record(recordHeader{previous: previous, doc: d.Doc}, appendRows(w.body[:0], t, lo, lo+rows))
 		if err != nil {
 			return err
 		}
-		previous, lo = off, lo+recordRows
+		previous, lo = off, lo+rows
 		if len(w.pending) >= w.options.BlockBytes {
 			if err := w.Flush(); err != nil {
 				return err

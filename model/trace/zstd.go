@@ -8,20 +8,20 @@ import (
 
 // checkZstd bounds what unpacking b can produce and allocate, from the frame and
 // block headers alone (RFC 8878, 3.1.1): a block gives at most 128 KiB, and the
-// decoder allocates what a frame claims.
-func checkZstd(b []byte, most int64) error {
+// decoder allocates what a frame claims. It returns the bound.
+func checkZstd(b []byte, most int64) (int64, error) {
 	total := int64(0)
 	for len(b) > 0 {
 		size, rest, err := zstdFrame(b)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if total += size; total > most+1<<17 {
-			return fmt.Errorf("zstd: at least %d bytes unpacked, want at most %d", total, most)
+		if total += size; total > most+zstdBlock {
+			return 0, fmt.Errorf("zstd: at least %d bytes unpacked, want at most %d", total, most)
 		}
 		b = rest
 	}
-	return nil
+	return total, nil
 }
 
 const (
@@ -73,6 +73,9 @@ func zstdFrame(b []byte) (size int64, rest []byte, err error) {
 		case 0: // raw
 			size += int64(n)
 		case 1: // one byte, repeated
+			if n > zstdBlock {
+				return 0, nil, errZstd
+			}
 			size += int64(n)
 			n = 1
 		case 2:
