@@ -25,6 +25,7 @@ const (
 type header struct {
 	tensors []stored
 	dataAt  int64 // where the data section starts in the file
+	pool    []int // of shapes, so that each one is not an allocation
 }
 
 // stored is one tensor of a file; begin and end are relative to dataAt.
@@ -51,8 +52,10 @@ func parseSafetensors(file []byte) (header, error) {
 		return header{}, fmt.Errorf("header: found %q at its start, want {", text[:min(len(text), 8)])
 	}
 	h := header{dataAt: int64(8 + n)}
-	d := jsontext.NewDecoder(bytes.NewBuffer(text))
-	if err := h.read(d); err != nil {
+	// Duplicates are looked for below: a set of a million names costs more than
+	// the header itself.
+	d := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
+	if err := h.read(d, text); err != nil {
 		return header{}, err
 	}
 	if rest := bytes.TrimLeft(text[d.InputOffset():], " "); len(rest) > 0 {
@@ -64,12 +67,15 @@ func parseSafetensors(file []byte) (header, error) {
 	return h, nil
 }
 
-// read walks the header's tokens; the decoder refuses duplicate keys, invalid
-// UTF-8 and broken syntax.
-func (h *header) read(d *jsontext.Decoder) error {
+// read walks the header's tokens; the decoder refuses invalid UTF-8 and broken
+// syntax.
+func (h *header) read(d *jsontext.Decoder, text []byte) error {
 	if _, err := d.ReadToken(); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
+	metadata := false
+	// No entry is shorter than 50 bytes, so a header full of the word gains nothing.
+	h.tensors = make([]stored, 0, min(bytes.Count(text, []byte(`"dtype"`)), len(text)/50, maxTensors))
 	for d.PeekKind() != '}' {
 		key, err := d.ReadToken()
 		if err != nil {
@@ -77,6 +83,10 @@ func (h *header) read(d *jsontext.Decoder) error {
 		}
 		name := key.String()
 		if name == "__metadata__" {
+			if metadata {
+				return fmt.Errorf("__metadata__: found twice")
+			}
+			metadata = true
 			if err := readMetadata(d); err != nil {
 				return fmt.Errorf("__metadata__: %w", err)
 			}
@@ -85,7 +95,7 @@ func (h *header) read(d *jsontext.Decoder) error {
 		if len(h.tensors) == maxTensors {
 			return fmt.Errorf("header: found more than %d tensors", maxTensors)
 		}
-		t, err := readTensor(d)
+		t, err := h.readTensor(d)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", name, err)
 		}
@@ -104,12 +114,17 @@ func readMetadata(d *jsontext.Decoder) error {
 	if err := want(d, '{', "an object of strings"); err != nil {
 		return err
 	}
+	seen := map[string]bool{}
 	for d.PeekKind() != '}' {
 		key, err := d.ReadToken()
 		if err != nil {
 			return err
 		}
 		name := key.String()
+		if seen[name] {
+			return fmt.Errorf("%q: found twice", name)
+		}
+		seen[name] = true
 		if err := want(d, '"', "a string"); err != nil {
 			return fmt.Errorf("%q: %w", name, err)
 		}
@@ -118,11 +133,18 @@ func readMetadata(d *jsontext.Decoder) error {
 	return err
 }
 
-func readTensor(d *jsontext.Decoder) (t stored, err error) {
+func (h *header) readTensor(d *jsontext.Decoder) (t stored, err error) {
 	if err := want(d, '{', "an object"); err != nil {
 		return t, err
 	}
 	var dtype, shape, offsets bool
+	once := func(key string, seen *bool) error {
+		if *seen {
+			return fmt.Errorf("%s: found twice", key)
+		}
+		*seen = true
+		return nil
+	}
 	for d.PeekKind() != '}' {
 		key, err := d.ReadToken()
 		if err != nil {
@@ -130,38 +152,16 @@ func readTensor(d *jsontext.Decoder) (t stored, err error) {
 		}
 		switch k := key.String(); k {
 		case "dtype":
-			tok, err := d.ReadToken()
-			if err != nil {
-				return t, err
-			}
-			if tok.Kind() != '"' {
-				return t, fmt.Errorf("dtype: found %s, want a string", tok.Kind())
-			}
-			t.dtype, dtype = DType(tok.String()), true
+			err = cmp.Or(once(k, &dtype), t.readDType(d))
 		case "shape":
-			dims, err := readUints(d, maxRank)
-			if err != nil {
-				return t, fmt.Errorf("shape: %w", err)
-			}
-			t.shape = make([]int, len(dims))
-			for i, n := range dims {
-				if n > math.MaxInt {
-					return t, fmt.Errorf("shape: dimension %d overflows", n)
-				}
-				t.shape[i] = int(n)
-			}
-			shape = true
+			err = cmp.Or(once(k, &shape), h.readShape(d, &t))
 		case "data_offsets":
-			o, err := readUints(d, 2)
-			if err != nil {
-				return t, fmt.Errorf("data_offsets: %w", err)
-			}
-			if len(o) != 2 {
-				return t, fmt.Errorf("data_offsets: found %d numbers, want 2", len(o))
-			}
-			t.begin, t.end, offsets = o[0], o[1], true
+			err = cmp.Or(once(k, &offsets), t.readOffsets(d))
 		default:
-			return t, fmt.Errorf("found key %q, want dtype, shape and data_offsets only", k)
+			err = fmt.Errorf("found key %q, want dtype, shape and data_offsets only", k)
+		}
+		if err != nil {
+			return t, err
 		}
 	}
 	if !dtype || !shape || !offsets {
@@ -171,31 +171,80 @@ func readTensor(d *jsontext.Decoder) (t stored, err error) {
 	return t, err
 }
 
-// readUints reads an array of at most limit plain non-negative integers.
-func readUints(d *jsontext.Decoder, limit int) ([]uint64, error) {
-	if err := want(d, '[', "an array"); err != nil {
-		return nil, err
+func (t *stored) readDType(d *jsontext.Decoder) error {
+	tok, err := d.ReadToken()
+	if err != nil {
+		return err
 	}
-	var out []uint64
-	for d.PeekKind() != ']' {
+	if tok.Kind() != '"' {
+		return fmt.Errorf("dtype: found %s, want a string", tok.Kind())
+	}
+	// A known type's name is a constant, so a million tensors share it.
+	t.dtype = DType(tok.String())
+	for _, known := range [...]DType{F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, Bool, F8E4M3, F8E5M2} {
+		if t.dtype == known {
+			t.dtype = known
+		}
+	}
+	return nil
+}
+
+func (h *header) readShape(d *jsontext.Decoder, t *stored) error {
+	var dims [maxRank]uint64
+	rank, err := readUints(d, dims[:])
+	if err != nil {
+		return fmt.Errorf("shape: %w", err)
+	}
+	if cap(h.pool)-len(h.pool) < rank {
+		h.pool = make([]int, 0, 1024)
+	}
+	start := len(h.pool)
+	for _, n := range dims[:rank] {
+		if n > math.MaxInt {
+			return fmt.Errorf("shape: dimension %d overflows", n)
+		}
+		h.pool = append(h.pool, int(n))
+	}
+	t.shape = h.pool[start:len(h.pool):len(h.pool)]
+	return nil
+}
+
+func (t *stored) readOffsets(d *jsontext.Decoder) error {
+	var o [2]uint64
+	n, err := readUints(d, o[:])
+	if err != nil {
+		return fmt.Errorf("data_offsets: %w", err)
+	}
+	if n != 2 {
+		return fmt.Errorf("data_offsets: found %d numbers, want 2", n)
+	}
+	t.begin, t.end = o[0], o[1]
+	return nil
+}
+
+// readUints reads an array of plain non-negative integers into out and returns
+// how many there were.
+func readUints(d *jsontext.Decoder, out []uint64) (n int, err error) {
+	if err := want(d, '[', "an array"); err != nil {
+		return 0, err
+	}
+	for ; d.PeekKind() != ']'; n++ {
 		tok, err := d.ReadToken()
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		if tok.Kind() != '0' {
-			return nil, fmt.Errorf("found %s, want an integer", tok.Kind())
+			return 0, fmt.Errorf("found %s, want an integer", tok.Kind())
 		}
-		if len(out) == limit {
-			return nil, fmt.Errorf("found more than %d numbers", limit)
+		if n == len(out) {
+			return 0, fmt.Errorf("found more than %d numbers", len(out))
 		}
-		n, err := strconv.ParseUint(tok.String(), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("found %s, want an integer from 0 to 2^64-1", tok.String())
+		if out[n], err = strconv.ParseUint(tok.String(), 10, 64); err != nil {
+			return 0, fmt.Errorf("found %s, want an integer from 0 to 2^64-1", tok.String())
 		}
-		out = append(out, n)
 	}
-	_, err := d.ReadToken()
-	return out, err
+	_, err = d.ReadToken()
+	return n, err
 }
 
 // want reads one token and checks its kind.
@@ -224,6 +273,12 @@ func (h *header) check(dataBytes uint64) error {
 		}
 		if t.end < t.begin || t.end-t.begin != n {
 			return fmt.Errorf("tensor %q: found data_offsets [%d %d], want %d bytes for %s %v", t.name, t.begin, t.end, n, t.dtype, t.shape)
+		}
+	}
+	slices.SortFunc(h.tensors, func(a, b stored) int { return strings.Compare(a.name, b.name) })
+	for i := 1; i < len(h.tensors); i++ {
+		if h.tensors[i].name == h.tensors[i-1].name {
+			return fmt.Errorf("tensor %q: found twice", h.tensors[i].name)
 		}
 	}
 	slices.SortFunc(h.tensors, func(a, b stored) int {

@@ -42,11 +42,12 @@ var hostile = []struct {
 	{"invalid UTF-8 in a name", "malformed", "UTF-8", safetensors("{\"\xff\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", nil)},
 	// Two entries of one name: readers that take the last and readers that
 	// take the first see different weights.
-	{"duplicate tensor", "malformed", `duplicate object member name "a"`, safetensors(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, make([]byte, 8))},
+	{"duplicate tensor", "malformed", `tensor "a": found twice`, safetensors(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, make([]byte, 8))},
 	// The same with the second name written as an escape.
-	{"duplicate tensor, escaped", "malformed", "duplicate object member name", safetensors(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, make([]byte, 8))},
-	{"duplicate shape", "malformed", "duplicate object member name", safetensors(`{"a":{"dtype":"F32","shape":[1],"shape":[2],"data_offsets":[0,4]}}`, make([]byte, 4))},
-	{"two metadata objects", "malformed", "duplicate object member name", safetensors(`{"__metadata__":{},"__metadata__":{}}`, nil)},
+	{"duplicate tensor, escaped", "malformed", `tensor "a": found twice`, safetensors(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, make([]byte, 8))},
+	{"duplicate shape", "malformed", "shape: found twice", safetensors(`{"a":{"dtype":"F32","shape":[1],"shape":[2],"data_offsets":[0,4]}}`, make([]byte, 4))},
+	{"two metadata objects", "malformed", "__metadata__: found twice", safetensors(`{"__metadata__":{},"__metadata__":{}}`, nil)},
+	{"metadata key twice", "malformed", `__metadata__: "a": found twice`, safetensors(`{"__metadata__":{"a":"x","\u0061":"y"}}`, nil)},
 	{"metadata is a list", "malformed", "__metadata__", safetensors(`{"__metadata__":[]}`, nil)},
 	{"metadata value is a number", "malformed", `__metadata__: "n": found number, want a string`, safetensors(`{"__metadata__":{"n":1}}`, nil)},
 	{"metadata value is an object", "malformed", "want a string", safetensors(`{"__metadata__":{"n":{"m":"x"}}}`, nil)},

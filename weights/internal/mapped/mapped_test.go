@@ -90,6 +90,21 @@ func TestCutWhileMapped(t *testing.T) {
 	}
 }
 
+// Length is compared even where the time was put back.
+func TestGrownWithOldTime(t *testing.T) {
+	m, path := openTemp(t, []byte("x"))
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Truncate(path, 2), os.Chtimes(path, time.Time{}, st.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Changed(); !errors.Is(err, ErrChanged) {
+		t.Errorf("Changed: got %v, want ErrChanged", err)
+	}
+}
+
 func TestTouched(t *testing.T) {
 	m, path := openTemp(t, []byte("x"))
 	if err := os.Chtimes(path, time.Time{}, time.Unix(1, 0)); err != nil {
