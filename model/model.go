@@ -41,9 +41,9 @@ type Model struct {
 	embed, positions []float32
 	layers           [][]*tensors.Tensor // slots of each layer, in Block.slots order
 	embedSlots       []*tensors.Tensor
-	finalSlots       []*tensors.Tensor // final gain and bias
+	finalSlots       []*tensors.Tensor // final gain and bias, projection to narrow embeddings
 	headSlots        []*tensors.Tensor // finalSlots and the output bias
-	headMatrix       *tensors.Tensor   // [d, V]
+	headMatrix       *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow
 	headConst        bool              // the stage holds the matrix as a constant
 	headChunk        int               // rows of one head execution
 
@@ -54,11 +54,15 @@ type Model struct {
 // Load reads a checkpoint's configuration and weights. It refuses whatever it
 // cannot run exactly.
 func Load(ctx context.Context, ck Source, o Options) (m *Model, err error) {
-	defer edge("load", &err)
 	d, err := Describe(ck, o.AcceptKeys...)
 	if err != nil {
 		return nil, err
 	}
+	return load(ctx, ck, d, o)
+}
+
+func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, err error) {
+	defer edge("load", &err)
 	if o.BatchTokens == 0 {
 		o.BatchTokens = DefaultBatchTokens
 	}
@@ -205,7 +209,12 @@ func (m *Model) readHead(r *reader) (err error) {
 		if err != nil {
 			return err
 		}
-		w, e = compose(w, p, s.Vocab, e, s.Width), s.Width
+		x, _ := join([]part{{p, nil, seqRows(0, e), 1}}, s.Width, m.fam.Names.Transposed, nil)
+		t, err := m.tensor([]int{s.Width, e}, x)
+		if err != nil {
+			return err
+		}
+		m.finalSlots = append(m.finalSlots, t)
 	}
 	x, _ := join([]part{{w, nil, seqRows(0, s.Vocab), 1}}, e, false, nil)
 	if m.headMatrix, err = m.tensor([]int{e, s.Vocab}, x); err != nil {
@@ -228,26 +237,6 @@ func (m *Model) readHead(r *reader) (err error) {
 		m.headConst, m.headChunk = false, headChunkArgs
 	}
 	return nil
-}
-
-// compose multiplies the output matrix w [V, e] by the projection p [e, d] that
-// stands before it, in float64.
-func compose(w, p []float32, V, e, d int) []float32 {
-	out := make([]float32, V*d)
-	sum := make([]float64, d)
-	for v := range V {
-		clear(sum)
-		for i := range e {
-			x := float64(w[v*e+i])
-			for c, y := range p[i*d : (i+1)*d] {
-				sum[c] += x * float64(y)
-			}
-		}
-		for c, x := range sum {
-			out[v*d+c] = float32(x)
-		}
-	}
-	return out
 }
 
 func (m *Model) tensor(dims []int, x []float32) (*tensors.Tensor, error) {
@@ -290,7 +279,7 @@ func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float3
 		}, nil
 	case "output":
 		t := m.headMatrix
-		return s.Vocab, s.Width, func(i int, dst []float32) error {
+		return s.Vocab, s.headWidth(), func(i int, dst []float32) error {
 			return read(t, func(x []float32) {
 				for c := range dst {
 					dst[c] = x[c*s.Vocab+i]
