@@ -20,6 +20,7 @@ type Info struct {
 	Accepted   []string            // keys that were accepted although unknown
 	FLOP       func(T int) float64 `json:"-"` // floating-point operations per token in a bucket of T
 	WeightSize int64               // bytes of the float32 weights in memory
+	Warnings   []weights.Warning   // about the configuration: gemma-act
 }
 
 // Description is the result of Describe.
@@ -56,6 +57,7 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 	info := Info{
 		Family: f.Name, Params: all, Body: all - emb, Vocab: s.Vocab, Width: s.Width, Layers: len(s.Layers), Positions: s.Positions,
 		Tied: s.Head.Tied, Config: digest, Defaulted: cfg.Defaulted(), Accepted: accept,
+		Warnings: s.warnings,
 	}
 	info.FLOP = func(T int) float64 { return s.flop(info.Body, T) }
 	info.WeightSize = s.weightBytes(info)

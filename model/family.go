@@ -28,15 +28,20 @@ type Family struct {
 // Names are the checkpoint's tensor names: without ".weight" and ".bias", with
 // {l} for the layer.
 type Names struct {
-	Base  string // prefix of all but Head; some files leave it out
+	Base  string // prefix of all but Head; some files leave out its first part or all of it
 	Embed string
+	// Elsewhere are the places where other files keep the same tensors.
+	Elsewhere []Place
 	// Positions, EmbedNorm and EmbedProj stand between ids and block 0.
 	Positions, EmbedNorm, EmbedProj string
-	Layer                           string            // prefix of a layer's tensors, after Base
-	Block                           map[string]string // n1..n4, q k v or qkv, qn, kn, o, gate up or gateup, down
-	Final                           string
-	Head                            string
-	HeadProj                        string
+	Layer                           string // prefix of a layer's tensors, after Base
+	// Block holds n1..n4, q k v or qkv, qn, kn, o, gate up or gateup, down; qn and kn
+	// with {h} where the gain of each head is a tensor of its own. A slot named
+	// after a form, "par.n1", counts for blocks of that form instead of "n1".
+	Block    map[string]string
+	Final    string
+	Head     string
+	HeadProj string
 
 	// Grouped: the rows of a fused qkv stand per key head (its queries, its
 	// key, its value); otherwise all queries, all keys, all values.
@@ -45,9 +50,23 @@ type Names struct {
 	Transposed bool
 }
 
+// Place is a prefix of all tensors but the output matrix, and that matrix.
+type Place struct{ Base, Head string }
+
 // families in the order of the documentation.
 func families() []*Family {
-	return []*Family{gptNeoX(), llama(), mistral(), qwen2(), qwen3()}
+	return slices.Concat(
+		[]*Family{gptNeoX(), llama(), mistral(), qwen2(), qwen3()},
+		denseFamilies(),
+	)
+}
+
+// denseFamilies are the other decoders without experts.
+func denseFamilies() []*Family {
+	return []*Family{
+		gpt2(), gptNeo(), gptJ(), olmo(), olmo2(), olmo3(), gemma(), gemma2(), gemma3Text(), gemma3(), phi(), phi3(), opt(), falcon(),
+		bloom(), mpt(), stablelm(), starcoder2(), cohere(), cohere2(), granite(), smollm3(), glm4(),
+	}
 }
 
 // Families lists the families that run, for documentation and inspect.
@@ -119,6 +138,9 @@ func (f *Family) needs(s *Spec, base string) []need {
 		a, m := &b.Attn, &b.MLP
 		key := strconv.Itoa(l) + "."
 		at := func(slot string) string {
+			if _, ok := n.Block[b.Form+"."+slot]; ok {
+				slot = b.Form + "." + slot
+			}
 			return base + strings.ReplaceAll(n.Layer, "{l}", strconv.Itoa(l)) + n.Block[slot]
 		}
 		for i := range norms[b.Form] {
@@ -133,8 +155,21 @@ func (f *Family) needs(s *Spec, base string) []need {
 			matrix(key+"v", at("v"), a.Bias, a.KVHeads*a.HeadDim, d)
 		}
 		if q := a.QKNorm; q != nil {
-			gains(key+"qn", at("qn"), &q.Norm, q.dims(a.Heads, a.HeadDim)...)
-			gains(key+"kn", at("kn"), &q.Norm, q.dims(a.KVHeads, a.HeadDim)...)
+			perHead := func(slot string, heads int) {
+				name := at(slot)
+				if !strings.Contains(name, "{h}") {
+					gains(key+slot, name, &q.Norm, q.dims(heads, a.HeadDim)...)
+					return
+				}
+				for h := range heads { // reader.get joins them
+					i := strconv.Itoa(h)
+					one := strings.ReplaceAll(name, "{h}", i)
+					add(q.Gain, key+slot+".g."+i, one+".weight", a.HeadDim)
+					add(q.Bias, key+slot+".b."+i, one+".bias", a.HeadDim)
+				}
+			}
+			perHead("qn", a.Heads)
+			perHead("kn", a.KVHeads)
 		}
 		matrix(key+"o", at("o"), a.BiasO, d, a.Heads*a.HeadDim)
 		switch {

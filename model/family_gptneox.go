@@ -58,8 +58,7 @@ func gptNeoX() *Family {
 
 // repeat adds n layers.
 func (s *Spec) repeat(n int, block func(l int) Block) error {
-	const most = 4096 // a count beyond any model, so that a lying config costs nothing
-	for l := range min(n, most) {
+	for l := range min(n, maxLayers) {
 		if err := s.add(block(l)); err != nil {
 			return err
 		}

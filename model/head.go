@@ -14,23 +14,13 @@ const maskedLogit = -1e18
 
 // logitsStage maps rows h [R, d] to logits in blocks, [R, V/size, size], and the
 // maximum of each block, [R, V/size]. Inputs: h, the final norm's
-// gain and bias and the output bias where the family has them, the vocabulary
+// gain and bias, the projection to a narrow embedding and the output bias where the family has them, the vocabulary
 // mask [V] with withMask, and the matrix [d, V] unless it is given as a constant:
 // the backend packs a constant once, an argument at every call.
 func logitsStage(s *Spec, w *tensors.Tensor, withMask bool) func(in []*node) []*node {
 	return func(in []*node) []*node {
-		take := func(ok bool) *node {
-			if !ok {
-				return nil
-			}
-			n := in[0]
-			in = in[1:]
-			return n
-		}
-		x := take(true)
-		if s.Final != nil {
-			x = norm(s.Final, x, take(s.Final.Gain), take(s.Final.Bias))
-		}
+		take := taker(in)
+		x := finish(s, take(true), take)
 		bias, mask := take(s.Head.Bias), take(withMask)
 		var m *node
 		if w != nil {
@@ -51,6 +41,30 @@ func logitsStage(s *Spec, w *tensors.Tensor, withMask bool) func(in []*node) []*
 		x = graph.Reshape(x, R, V/size, size)
 		return []*node{x, graph.ReduceMax(x, 2)}
 	}
+}
+
+// taker hands out the inputs of a stage one by one, nil where there is none.
+func taker(in []*node) func(ok bool) *node {
+	return func(ok bool) *node {
+		if !ok {
+			return nil
+		}
+		n := in[0]
+		in = in[1:]
+		return n
+	}
+}
+
+// finish turns the last hidden state into what the output matrix multiplies.
+func finish(s *Spec, x *node, take func(ok bool) *node) *node {
+	if n := s.Final; n != nil {
+		gain := take(n.Gain)
+		x = norm(n, x, gain, take(n.Bias))
+	}
+	if s.Embed.Width != 0 {
+		x = dense(x, take(true), nil)
+	}
+	return x
 }
 
 // scoreWants says what scoreStage returns beside the log-probability.

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"assay/internal/fault"
@@ -34,12 +35,8 @@ func account(f *Family, s *Spec, ts iter.Seq[weights.Info]) (*inventory, error) 
 	for t := range ts {
 		have[t.Name] = t
 	}
+	f = f.in(have)
 	base := f.Names.Base
-	if _, ok := have[base+f.Names.Embed+".weight"]; !ok {
-		if _, ok := have[f.Names.Embed+".weight"]; ok {
-			base = ""
-		}
-	}
 	inv := &inventory{names: map[string]string{}, dims: map[string][]int{}}
 	used := map[string]bool{}
 	var missing []string
@@ -94,6 +91,25 @@ func account(f *Family, s *Spec, ts iter.Seq[weights.Info]) (*inventory, error) 
 	return inv, nil
 }
 
+// in returns f with the prefixes that the stored tensors have: those of the
+// family, those of Elsewhere, or the family's without its first parts.
+func (f *Family) in(have map[string]weights.Info) *Family {
+	n := f.Names
+	places := append([]Place{{n.Base, n.Head}}, n.Elsewhere...)
+	for base := n.Base; base != ""; {
+		_, base, _ = strings.Cut(base, ".")
+		places = append(places, Place{base, n.Head})
+	}
+	for _, p := range places {
+		if _, ok := have[p.Base+n.Embed+".weight"]; ok {
+			g := *f
+			g.Names.Base, g.Names.Head = p.Base, p.Head
+			return &g
+		}
+	}
+	return f
+}
+
 // stored finds a tensor under its name or under the name that the first
 // releases used for norms.
 func stored(have map[string]weights.Info, name string) (string, bool) {
@@ -146,11 +162,23 @@ type reader struct {
 	inv *inventory
 }
 
-// get returns the tensor of key in float32, nil where it is not needed.
+// get returns the tensor of key in float32, nil where it is not needed. Where
+// the parts of a tensor are stored one by one, they are joined.
 func (r *reader) get(key string) ([]float32, error) {
 	name, ok := r.inv.names[key]
 	if !ok {
-		return nil, nil
+		var out []float32
+		for i := 0; ; i++ {
+			part := key + "." + strconv.Itoa(i)
+			if r.inv.names[part] == "" {
+				return out, nil
+			}
+			x, err := r.get(part)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, x...)
+		}
 	}
 	if err := r.ctx.Err(); err != nil {
 		return nil, err

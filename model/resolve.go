@@ -10,7 +10,15 @@ import (
 
 // conf reads config.json for a family: the getters of weights.Config, and the
 // readings that families share.
-type conf struct{ *weights.Config }
+type conf struct {
+	*weights.Config
+	warnings []weights.Warning
+}
+
+// warn adds what the caller has to be told although the checkpoint runs.
+func (c *conf) warn(code, text string) {
+	c.warnings = append(c.warnings, weights.Warning{Code: code, Text: text})
+}
 
 // commonInert are keys that no family's mathematics reads: names, training and
 // generation settings, storage types.
@@ -28,7 +36,7 @@ var commonInert = []string{
 // resolve finds the family of a configuration and reads its Spec. Keys in accept
 // are not refused although nobody reads them.
 func resolve(cfg *weights.Config, accept []string) (*Family, *Spec, error) {
-	c := &conf{cfg}
+	c := &conf{Config: cfg}
 	mt := c.String("model_type")
 	if err := c.Err(); err != nil {
 		return nil, nil, err
@@ -48,7 +56,7 @@ func resolve(cfg *weights.Config, accept []string) (*Family, *Spec, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s.Family = f.Name
+	s.Family, s.warnings = f.Name, c.warnings
 	if u := c.Unknown(slices.Concat(commonInert, f.Inert, accept)...); len(u) > 0 {
 		e := fault.Inputf("unknown-key", "model: %s: key %q: value %s: a %s model has no such key", c.Source(), u[0].Path, u[0].Value, f.Name).
 			Hint("it may change the mathematics; to run without it: --accept-key %s", u[0].Path)

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"assay/weights"
 )
 
 // Float is a float64 whose JSON form is its shortest decimal string, so that
@@ -31,6 +33,8 @@ type Spec struct {
 	Layers    []int   `json:"layers"` // index into Kinds of each layer
 	Final     *Norm   `json:"final,omitempty"`
 	Head      Head    `json:"head"`
+
+	warnings []weights.Warning // about the configuration; no part of the digest
 }
 
 // Embed is what happens between ids and the input of block 0.
@@ -151,6 +155,14 @@ type Head struct {
 	Bias  bool  `json:"bias,omitempty"`
 	Scale Float `json:"scale,omitempty"` // multiplies the logits; 0 = 1
 	Cap   Float `json:"cap,omitempty"`   // logits become Cap tanh(x/Cap); 0 = none
+}
+
+// headWidth is the width of the vectors that the output matrix multiplies.
+func (s *Spec) headWidth() int {
+	if s.Embed.Width != 0 {
+		return s.Embed.Width
+	}
+	return s.Width
 }
 
 // Canonical returns the canonical JSON of s: keys sorted by byte, no spaces, no

@@ -11,7 +11,7 @@ import (
 const (
 	TapResidPost = "resid_post" // layer 0..L: 0 = input of the first block, l = output of block l
 	TapResidPre  = "resid_pre"  // layer 1..L: input of block l
-	TapFinalNorm = "final_norm" // layer L: output of the final norm
+	TapFinalNorm = "final_norm" // layer L: output of the final norm, narrowed where the output matrix is (OPT 350m)
 	TapAttnOut   = "attn_out"   // layer 1..L: what attention adds to the residual stream
 	TapMLPOut    = "mlp_out"    // layer 1..L: what the MLP adds
 	TapMLPAct    = "mlp_act"    // layer 1..L: input of the down projection
@@ -50,7 +50,7 @@ func (m *Model) TapLayers(name string) (layers []int, width int, err error) {
 	case TapMLPAct:
 		return seqRows(1, L), m.spec.Kinds[0].MLP.Width, nil
 	case TapFinalNorm:
-		return []int{L}, width, nil
+		return []int{L}, m.spec.headWidth(), nil
 	}
 	return nil, 0, fault.Usagef("model: tap %q: unknown, want one of %v", name, Taps())
 }

@@ -95,26 +95,19 @@ func (b *ALiBi) table(x []float32, heads, T int) {
 	}
 }
 
-// finalNorm applies the final norm to a whole batch, for the final_norm tap.
+// finalNorm applies finish to a whole batch, for the final_norm tap.
 func (m *Model) finalNorm(b batch, x *tensors.Tensor) (*tensors.Tensor, error) {
 	in := []any{x}
 	for _, t := range m.finalSlots {
 		in = append(in, t)
 	}
-	n := m.spec.Final
 	out, err := m.eng.run(fmt.Sprintf("final [%d, %d]", b.B, b.T), func(in []*node) []*node {
-		if n == nil {
-			return []*node{graph.Identity(in[0])}
+		take := taker(in)
+		x := take(true)
+		if y := finish(m.spec, x, take); y != x {
+			return []*node{y}
 		}
-		x, in := in[0], in[1:]
-		var gain, bias *node
-		if n.Gain {
-			gain, in = in[0], in[1:]
-		}
-		if n.Bias {
-			bias = in[0]
-		}
-		return []*node{norm(n, x, gain, bias)}
+		return []*node{graph.Identity(x)}
 	}, in...)
 	if err != nil {
 		return nil, err
