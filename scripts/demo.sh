@@ -13,9 +13,9 @@ query=(bin/assay palimpsest query
 mkdir -p build/demo
 
 echo "Question: which of two checkpoints depends on the order in which alice's run saw its data?"
-echo "\$ ${query[*]}"
+echo "\$ ${query[*]} --plot build/demo/palimpsest.svg"
 echo
-"${query[@]}"
+"${query[@]}" --plot build/demo/palimpsest.svg
 echo
 "${query[@]}" --json > build/demo/result.json
 findings=$(grep -o '"finding": *"[a-z_]*"' build/demo/result.json | sed 's/.*: *"//; s/"//' | tr '\n' ' ')

@@ -25,7 +25,8 @@ Source: Kuditipudi et al., arXiv 2510.19796.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPalimpsestQuery(a))
+	cmd.AddCommand(newPalimpsestExtract(a), newPalimpsestQuery(a), newPalimpsestCheck(a), newPalimpsestCalibrate(a),
+		newPalimpsestPartition(a), newPalimpsestShuffle(a), newPalimpsestPower(a))
 	return cmd
 }
 
@@ -51,7 +52,6 @@ func (t *transcriptFlags) register(cmd *cobra.Command) {
 	f.StringVar(&t.src.Design.Kind, "design", "uniform", "how rows are drawn, by position and seed only: uniform, late:F or all")
 	f.IntVar(&t.src.Tokens, "row-tokens", 64, "ids kept of each row of a store (0 = all)")
 	f.StringVar(&t.window, "window", "", "part of the run, as fractions A:B")
-	_ = cmd.MarkFlagRequired("transcript")
 }
 
 func (t *transcriptFlags) fractions() (w [2]float64, err error) {

@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"assay/cmd/assay/internal/show"
 	"assay/cmd/assay/internal/transcript"
+	"assay/internal/fault"
 	"assay/model/score"
 	"assay/model/trace/window"
 	"assay/probes"
@@ -25,6 +29,12 @@ type queryFlags struct {
 	tokens         int
 	bos            string
 	out            string
+	digest         string // of the transcript, once loaded
+	correct        string
+	plot, series   string
+
+	bmt, bmtSuspect string
+	bmtRefs         []string
 }
 
 func newPalimpsestQuery(a *app) *cobra.Command {
@@ -49,6 +59,21 @@ order was drawn again from its generator and every check passes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
 	}
+	f.register(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.correct, "correct", "holm", "adjust the verdicts of several suspects for each other: holm or none")
+	fl.StringVar(&f.plot, "plot", "", "draw mean score by training position (.svg or .png; one file per suspect)")
+	fl.StringVar(&f.series, "series", "", "write the numbers behind the figures (.csv; one file per suspect and series)")
+	fl.StringVar(&f.bmt, "bmt", "", "read scores from a Parquet table of blackbox-model-tracing instead (columns index, loss_*)")
+	fl.StringVar(&f.bmtSuspect, "suspect-col", "", "the suspect's loss column of --bmt")
+	fl.StringArrayVar(&f.bmtRefs, "ref-col", nil, "a reference's loss column of --bmt (repeatable)")
+	cmd.MarkFlagsOneRequired("suspect", "bmt")
+	cmd.MarkFlagsOneRequired("transcript", "bmt")
+	return cmd
+}
+
+// register adds the flags that query shares with check and calibrate.
+func (f *queryFlags) register(cmd *cobra.Command) {
 	f.transcriptFlags.register(cmd)
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.suspects, "suspect", nil, "checkpoint or trace to test (repeatable)")
@@ -72,52 +97,113 @@ order was drawn again from its generator and every check passes.`,
 	fl.StringVar(&f.cache, "cache", "", "folder for traces of checkpoints scored here (default: the user's cache folder)")
 	outputFlag(cmd, &f.out, "write the results as JSON to this file too")
 	f.model.register(fl)
-	_ = cmd.MarkFlagRequired("suspect")
-	return cmd
 }
 
 func (f *queryFlags) run(ctx context.Context) error {
+	results, err := f.query1(ctx)
+	if err != nil {
+		return err
+	}
+	if results, err = palimpsest.Correct(results, f.correct); err != nil {
+		return err
+	}
+	for i := range results {
+		if err := f.figures(results[i], i); err != nil {
+			return err
+		}
+	}
+	return f.app.results(results, f.out)
+}
+
+// query1 runs the query for each suspect, without correction.
+func (f *queryFlags) query1(ctx context.Context) ([]probes.Result, error) {
+	f.query.Series = f.series != ""
+	samples, err := f.samples(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var results []probes.Result
+	for _, s := range samples {
+		r, err := palimpsest.Query(s, f.query)
+		if err != nil {
+			return nil, err
+		}
+		if f.bmt == "" {
+			r.Inputs = append(r.Inputs, probes.Input{Role: "transcript", Path: f.src.Path, Digest: f.digest})
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// samples joins the transcript with the scores of each suspect.
+func (f *queryFlags) samples(ctx context.Context) ([]*palimpsest.Sample, error) {
+	refs := len(f.refs)
+	if f.bmt != "" {
+		refs = len(f.bmtRefs)
+	}
+	if err := f.query.Validate(refs); err != nil {
+		return nil, err
+	}
+	if f.bmt != "" {
+		s, err := palimpsest.BMT(f.bmt, f.bmtSuspect, f.bmtRefs)
+		return []*palimpsest.Sample{s}, err
+	}
+	if len(f.suspects) == 0 || f.src.Path == "" {
+		return nil, fault.Usagef("palimpsest: want --transcript and at least one --suspect")
+	}
 	var err error
 	if f.join.Window, err = f.fractions(); err != nil {
-		return err
+		return nil, err
 	}
 	if f.join.Pos, err = parseRange("--pos", f.pos, parseInt64); err != nil {
-		return err
-	}
-	if err := f.query.Validate(len(f.refs)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := f.join.Validate(); err != nil {
-		return err
+		return nil, err
 	}
 	f.src.Design.Window, f.src.Design.Seed = f.join.Window, f.query.Seed
 	tr, err := transcript.Load(f.src)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	refs, err := f.scores(ctx, tr, f.refs)
+	f.digest = transcript.Digest(tr)
+	rs, err := f.scores(ctx, tr, f.refs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	suspects, err := f.scores(ctx, tr, f.suspects)
-	if err != nil {
-		return err
-	}
-	digest := transcript.Digest(tr)
-	var results []probes.Result
-	for i := range suspects {
-		sample, err := palimpsest.Join(tr, suspects[i], refs, f.join)
+	var out []*palimpsest.Sample
+	for _, p := range f.suspects {
+		s, err := f.scores(ctx, tr, []string{p})
 		if err != nil {
+			return nil, err
+		}
+		sample, err := palimpsest.Join(tr, s[0], rs, f.join)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, sample)
+	}
+	return out, nil
+}
+
+// figures draws and writes what --plot and --series ask for of result i.
+func (f *queryFlags) figures(r probes.Result, i int) error {
+	if f.plot != "" {
+		format := strings.TrimPrefix(filepath.Ext(f.plot), ".")
+		if err := writeFile(numbered(f.plot, i), func(w io.Writer) error { return palimpsest.Plot(w, r, "bins", format) }); err != nil {
 			return err
 		}
-		r, err := palimpsest.Query(sample, f.query)
-		if err != nil {
+	}
+	if f.series == "" {
+		return nil
+	}
+	for k, s := range r.Series {
+		if err := writeFile(numbered(numbered(f.series, i), k), func(w io.Writer) error { return palimpsest.WriteCSV(w, s) }); err != nil {
 			return err
 		}
-		r.Inputs = append(r.Inputs, probes.Input{Role: "transcript", Path: f.src.Path, Digest: digest})
-		results = append(results, r)
 	}
-	return f.app.results(results, f.out)
+	return nil
 }
 
 // scores opens or makes the traces of paths.
@@ -161,4 +247,18 @@ func (a *app) results(rs []probes.Result, out string) error {
 		}
 		return nil
 	})
+}
+
+// printResult prints one result and writes it to a file where one is named.
+func (a *app) printResult(r probes.Result, out string) error {
+	return a.results([]probes.Result{r}, out)
+}
+
+// numbered inserts -2, -3, ... before the extension of all but the first of several files.
+func numbered(path string, i int) string {
+	if i == 0 {
+		return path
+	}
+	ext := filepath.Ext(path)
+	return path[:len(path)-len(ext)] + "-" + strconv.Itoa(i+1) + ext
 }

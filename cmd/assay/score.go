@@ -9,11 +9,13 @@ import (
 
 	"assay/cmd/assay/internal/progress"
 	"assay/cmd/assay/internal/show"
+	"assay/cmd/assay/internal/transcript"
 	"assay/internal/fault"
 	"assay/model"
 	"assay/model/score"
 	"assay/model/trace"
 	"assay/model/trace/window"
+	"assay/probes/palimpsest"
 	"assay/tokenize/store"
 	"assay/tokenize/text"
 
@@ -63,7 +65,7 @@ run leaves what is finished; the same command with --resume goes on.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.text, "text", "", "documents as text: .txt, .jsonl, .jsonl.gz")
-	fl.StringVar(&f.ids, "ids", "", "documents as token ids: .jsonl, .npy, .idx, .bin, .u16, .u32")
+	fl.StringVar(&f.ids, "ids", "", "documents as token ids: .jsonl, .npy, .idx, .bin, .u16, .u32, or a transcript .parquet")
 	fl.StringVar(&f.split, "split", "", "how a .txt file is cut into documents: file (default), line or blank")
 	fl.IntVar(&f.rowLen, "row-len", 0, "ids per row of a flat .npy or raw file")
 	fl.StringVar(&f.dtype, "dtype", "", "integer type of a raw file: uint16, uint32, ...")
@@ -112,6 +114,12 @@ func (f *scoreFlags) input() (in score.Input, closer func(), err error) {
 	case ext == ".jsonl" || strings.HasSuffix(f.ids, ".jsonl.gz"):
 		src, err := text.Open(f.ids, text.Options{IDs: true})
 		return src, func() {}, err
+	case ext == ".parquet":
+		t, err := palimpsest.Open(f.ids, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		return transcript.Documents{T: t}, func() {}, nil
 	default:
 		rows, err := store.Open(f.ids, store.Options{RowLen: f.rowLen, DType: f.dtype})
 		if err != nil {
