@@ -38,7 +38,11 @@ func (m *scalar) get(key string) []float64 {
 	}
 	name, ok := m.inv.names[key]
 	if !ok {
-		return nil
+		var all []float64 // the gains of the heads may be stored one by one
+		for i := 0; m.inv.names[fmt.Sprintf("%s.%d", key, i)] != ""; i++ {
+			all = append(all, m.get(fmt.Sprintf("%s.%d", key, i))...)
+		}
+		return all
 	}
 	x := make([]float32, size(m.inv.dims[key]))
 	if err := m.src.F32(name, x); err != nil {
@@ -247,6 +251,12 @@ func slope(h, n int) float64 {
 	return math.Pow(2, -8*float64(2*(h-p)+1)/float64(2*p))
 }
 
+// bf16 rounds to the nearest number of eight significant bits, ties to even.
+func bf16(x float64) float64 {
+	frac, exp := math.Frexp(x)
+	return math.Ldexp(math.RoundToEven(math.Ldexp(frac, 8)), exp-8)
+}
+
 func leading(x uint64) (n uint) {
 	for ; x>>63 == 0; x <<= 1 {
 		n++
@@ -290,7 +300,11 @@ func (m *scalar) attention(a *Attn, l int, x vec) vec {
 						x += qc * k[kv][j][c] * float64(a.Scale)
 					}
 					if b := a.ALiBi; b != nil {
-						x += slope(h, a.Heads) * float64(j) * float64(b.Scale)
+						bias := slope(h, a.Heads) * float64(j)
+						if b.Rounded {
+							bias = bf16(bf16(slope(h, a.Heads)) * bf16(float64(j)))
+						}
+						x += bias * float64(b.Scale)
 					}
 					if a.Cap != 0 {
 						x = float64(a.Cap) * math.Tanh(x/float64(a.Cap))
@@ -430,6 +444,11 @@ func (m *scalar) forward(ids []int32) (states, vec) {
 			x[t] = m.norm(s.Final, x[t], m.get("final.g"), m.get("final.b"))
 		}
 	}
+	if s.Embed.Width != 0 {
+		for t := range x {
+			x[t] = m.linear("headproj", x[t], s.Embed.Width, upTo(s.Embed.Width))
+		}
+	}
 	st[stateKey(TapFinalNorm, len(s.Layers))] = clone(x)
 	return st, m.logits(x)
 }
@@ -466,9 +485,6 @@ func (m *scalar) logits(x vec) vec {
 	s := m.s
 	var out vec
 	for _, v := range x {
-		if s.Embed.Width != 0 {
-			v = m.linear("headproj", v, s.Embed.Width, upTo(s.Embed.Width))
-		}
 		key := "head"
 		if s.Head.Tied {
 			key = "embed"
