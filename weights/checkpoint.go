@@ -119,12 +119,8 @@ func (c *Checkpoint) open() error {
 	if err != nil {
 		return err
 	}
+	// Names are unique: within a file its reader saw to it, among shards the index.
 	slices.SortFunc(c.tensors, func(a, b tensor) int { return strings.Compare(a.Name, b.Name) })
-	for i := 1; i < len(c.tensors); i++ {
-		if c.tensors[i].Name == c.tensors[i-1].Name {
-			return fault.Inputf("malformed", "weights: tensor %q: found in %s and in %s, want one", c.tensors[i].Name, c.tensors[i-1].File, c.tensors[i].File)
-		}
-	}
 	c.ignored = entries.unread(c.files)
 	if c.gguf != nil {
 		return nil // its configuration is in the file

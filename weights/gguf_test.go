@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"assay/internal/fault"
+	"assay/weights/internal/gguf"
 )
 
 // ggufGolden is what the safetensors files held that llama.cpp's converter made
@@ -347,6 +348,12 @@ func TestGGUFRefuses(t *testing.T) {
 		{"vocabulary of another size", "malformed", "llama.vocab_size: found 7, token_embd.weight has 1 rows", func(f *ggufFile) { f.uint("llama.vocab_size", 7) }},
 		{"infinite rotary factor", "nonfinite", "index 1", func(f *ggufFile) { f.tensor("rope_freqs.weight", 0, []byte{0, 0, 128, 63, 0, 0, 128, 127}, 2) }},
 		{"i-quant", "unsupported", "found type IQ4_NL", func(f *ggufFile) { f.tensor("output.weight", 20, embed[:18], 32) }},
+		{"which layers slide is not said", "malformed", "sliding_window_pattern: found nothing, want 1 booleans", func(f *ggufFile) {
+			for i, k := range f.keys {
+				f.keys[i] = k[:8] + strings.Replace(k[8:], "llama", "olmo2", 2)
+			}
+			f.uint("olmo2.attention.sliding_window", 4)
+		}},
 		{"cut", "malformed", "the data section has", func(f *ggufFile) { f.data = f.data[:100] }},
 	}
 	for _, tc := range tests {
@@ -395,6 +402,41 @@ func TestGGUFScan(t *testing.T) {
 	c = mustOpen(t, folder(t, map[string]string{"m.gguf": f.bytes()}))
 	if d, err := c.Scan(t.Context()); err != nil || d.Quant != "Q8_0" || len(c.Warnings()) != 1 {
 		t.Errorf("zero blocks: %+v, %v, %v", d, err, c.Warnings())
+	}
+}
+
+// Rotary factors are not handed out as tensors, but they are weights.
+func TestGGUFDigestCoversFactors(t *testing.T) {
+	digest := func(second byte) string {
+		f := smallLlama()
+		f.tensor("token_embd.weight", 0, make([]byte, 1024), 256, 1)
+		f.tensor("rope_freqs.weight", 0, []byte{0, 0, 128, 63, 0, 0, second, 64}, 2)
+		c := mustOpen(t, folder(t, map[string]string{"m.gguf": f.bytes()}))
+		if c.Len() != 1 {
+			t.Errorf("found %d tensors, want 1", c.Len())
+		}
+		d, err := c.Scan(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Weights
+	}
+	if digest(0) == digest(1) {
+		t.Error("another factor, the same digest")
+	}
+}
+
+// A second chunk of blocks counts on from the first.
+func TestBlockProbeChunks(t *testing.T) {
+	format := gguf.Q8_0
+	p := &probe{format: &format, finding: finding{float: true, zero: true}}
+	data := make([]byte, p.chunk())
+	p.look(data)
+	copy(data[34*2:], []byte{0, 0x7c})
+	p.look(data)
+	p.look(data[:34*3])
+	if p.count != 64 || p.first != 1<<20+64 || p.zero {
+		t.Errorf("found %+v, want 64 from %d", p.finding, 1<<20+64)
 	}
 }
 

@@ -3,6 +3,8 @@ package weights
 import (
 	"encoding/json/jsontext"
 	"strings"
+
+	"assay/weights/internal/gguf"
 )
 
 // The functions below write one family's configuration each. What GGUF does
@@ -313,13 +315,14 @@ func (g *ggufConfig) olmo2() {
 	g.rmsEps()
 	g.number("sliding_window", window)
 	var types []string
-	pattern, ok := g.take("attention.sliding_window_pattern")
-	for i := range g.need("block_count") {
-		slides := i%4 != 3
-		if ok && i < pattern.Len {
-			slides, _ = pattern.At(i).Bool()
-		}
-		if slides {
+	layers := g.need("block_count")
+	pattern, _ := g.take("attention.sliding_window_pattern")
+	if pattern.Len != layers || pattern.Elem != gguf.Bool {
+		g.fail("olmo2.attention.sliding_window_pattern: found %s, want %d booleans", pattern, layers)
+		return
+	}
+	for i := range layers {
+		if slides, _ := pattern.At(i).Bool(); slides {
 			types = append(types, `"sliding_attention"`)
 		} else {
 			types = append(types, `"full_attention"`)

@@ -96,6 +96,12 @@ func TestParse(t *testing.T) {
 	if names, ok := f.Keys["a.names"].Texts(); !ok || !slices.Equal(names, []string{"x", ""}) {
 		t.Errorf("names %q", names)
 	}
+	if v := f.Keys["none"]; v.String() != "nothing" {
+		t.Errorf("a key that is not there: %s", v)
+	}
+	if _, ok := f.Keys["none"].JSON(); ok {
+		t.Error("a key that is not there has a JSON form")
+	}
 	if _, ok := f.Keys["a.names"].JSON(); ok {
 		t.Error("strings have no short JSON form")
 	}

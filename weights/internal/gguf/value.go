@@ -41,7 +41,8 @@ func (k Kind) size() uint64 {
 	return 0
 }
 
-// Value is a value of the header; its bytes are a part of the file.
+// Value is a value of the header; its bytes are a part of the file. The zero
+// Value, of a key that is not there, has no number, text or JSON form.
 type Value struct {
 	Kind Kind
 	Elem Kind // of an array's elements
@@ -106,6 +107,9 @@ func (v Value) Uint() (uint64, bool) {
 }
 
 func (v Value) integer() (int64, bool) {
+	if len(v.data) == 0 {
+		return 0, false
+	}
 	switch v.Kind {
 	case Uint8:
 		return int64(v.data[0]), true
@@ -224,6 +228,9 @@ func finite(f float64, bits int) (string, bool) {
 
 // String renders a value for a message.
 func (v Value) String() string {
+	if v.data == nil && v.Kind == 0 {
+		return "nothing" // the zero Value of a key that is not there
+	}
 	if v.Kind == Array {
 		return fmt.Sprintf("an array of %d", v.Len)
 	}
