@@ -88,11 +88,16 @@ func (c *conf) activation(key, missing string) string {
 // missingDim are the values of absent keys; 0 means derived.
 func (c *conf) heads(missingKV, missingDim int) (heads, kv, hd int) {
 	heads = c.Int("num_attention_heads")
+	width := c.Int("hidden_size")
+	for key, v := range map[string]int{"num_attention_heads": heads, "hidden_size": width} {
+		if v <= 0 && c.Has(key) {
+			c.Refuse(key, "at least 1")
+		}
+	}
 	if missingKV == 0 {
 		missingKV = heads
 	}
 	kv = c.IntOrNull("num_key_value_heads", missingKV, heads)
-	width := c.Int("hidden_size")
 	derived := 0
 	if heads > 0 {
 		derived = width / heads

@@ -56,21 +56,18 @@ func (m *scalar) get(key string) []float64 {
 	return out
 }
 
-// weight returns entry (row, col) of a matrix that is used as W[row] . x.
-func (m *scalar) weight(key string, row, col, rows, cols int) float64 {
-	if m.f.Names.Transposed && !strings.HasPrefix(key, "embed") && !strings.HasPrefix(key, "head") {
-		return m.get(key + ".w")[col*rows+row]
-	}
-	return m.get(key + ".w")[row*cols+col]
-}
-
 // linear applies rows of a stored matrix; pick maps an output to its stored row.
 func (m *scalar) linear(key string, x []float64, stored int, pick []int) []float64 {
-	b := m.get(key + ".b")
+	w, b := m.get(key+".w"), m.get(key+".b")
+	conv1d := m.f.Names.Transposed && !strings.HasPrefix(key, "embed") && !strings.HasPrefix(key, "head")
 	out := make([]float64, len(pick))
 	for o, row := range pick {
 		for i, v := range x {
-			out[o] += m.weight(key, row, i, stored, len(x)) * v
+			if conv1d { // stored [in, out]
+				out[o] += w[i*stored+row] * v
+			} else {
+				out[o] += w[row*len(x)+i] * v
+			}
 		}
 		if b != nil {
 			out[o] += b[row]
