@@ -54,20 +54,38 @@ func (t *table) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// column writes the values of one column that value makes, n of them.
-func (t *table) column(k, n int, value func(i int) parquet.Value) {
-	if t.err != nil {
-		return
-	}
+// ints writes n values of an optional column from lo on; a nil column is null.
+func (t *table) ints(k int, v []int32, lo, n int) {
+	null := parquet.NullValue().Level(0, 0, k)
 	t.values = t.values[:0]
 	for i := range n {
-		t.values = append(t.values, value(i))
+		if v == nil || v[lo+i] == Null {
+			t.values = append(t.values, null)
+		} else {
+			t.values = append(t.values, parquet.Int32Value(v[lo+i]).Level(0, 1, k))
+		}
+	}
+	t.put(k)
+}
+
+func (t *table) floats(k int, v []float32, lo, n int) {
+	null := parquet.NullValue().Level(0, 0, k)
+	t.values = t.values[:0]
+	for _, x := range v[lo : lo+n] {
+		if x != x {
+			t.values = append(t.values, null)
+		} else {
+			t.values = append(t.values, parquet.FloatValue(x).Level(0, 1, k))
+		}
 	}
 	t.put(k)
 }
 
 func (t *table) put(k int) {
-	if _, err := t.cols[k].WriteRowValues(t.values); err != nil && t.err == nil {
+	if t.err != nil {
+		return
+	}
+	if _, err := t.cols[k].WriteRowValues(t.values); err != nil {
 		t.err = fmt.Errorf("column %s: %w", t.specs[k].name, err)
 	}
 }
@@ -156,8 +174,6 @@ func sealed(f io.ReaderAt, size int64) error {
 
 // Values at the top level of the schema.
 
-func required(k int, v parquet.Value) parquet.Value { return v.Level(0, 0, k) }
-
 func optional(k int, v parquet.Value, null bool) parquet.Value {
 	if null {
 		return parquet.NullValue().Level(0, 0, k)
@@ -165,51 +181,31 @@ func optional(k int, v parquet.Value, null bool) parquet.Value {
 	return v.Level(0, 1, k)
 }
 
-func optionalInt(k int, v int32) parquet.Value { return optional(k, parquet.Int32Value(v), v == Null) }
-
-func optionalFloat(k int, v float32) parquet.Value {
-	return optional(k, parquet.FloatValue(v), v != v)
-}
-
 // tokens writes the rows of a document.
 func (t *table) tokens(doc int32, x *Tokens) error {
 	for lo := 0; lo < x.Len(); {
 		n := t.room(x.Len() - lo)
-		ints := func(k int, v []int32) {
-			if v == nil {
-				t.column(k, n, func(int) parquet.Value { return optionalInt(k, Null) })
-				return
-			}
-			v = v[lo : lo+n]
-			t.column(k, n, func(i int) parquet.Value { return optionalInt(k, v[i]) })
+		t.place(doc, x.Pos[lo:lo+n])
+		t.ints(2, x.Window, lo, n)
+		t.ints(3, x.ID, lo, n)
+		t.offsets(x.ByteOff, lo, n)
+		t.ints(5, x.ByteLen, lo, n)
+		t.values = t.values[:0]
+		for _, v := range x.Scored[lo : lo+n] {
+			t.values = append(t.values, parquet.BooleanValue(v).Level(0, 0, 6))
 		}
-		floats := func(k int, v []float32) {
-			v = v[lo : lo+n]
-			t.column(k, n, func(i int) parquet.Value { return optionalFloat(k, v[i]) })
-		}
-		t.column(0, n, func(int) parquet.Value { return required(0, parquet.Int32Value(doc)) })
-		t.column(1, n, func(i int) parquet.Value { return required(1, parquet.Int32Value(x.Pos[lo+i])) })
-		ints(2, x.Window)
-		ints(3, x.ID)
-		t.column(4, n, func(i int) parquet.Value {
-			if x.ByteOff == nil {
-				return optional(4, parquet.Value{}, true)
-			}
-			return optional(4, parquet.Int64Value(x.ByteOff[lo+i]), false)
-		})
-		ints(5, x.ByteLen)
-		t.column(6, n, func(i int) parquet.Value { return required(6, parquet.BooleanValue(x.Scored[lo+i])) })
-		ints(7, x.Ctx)
-		floats(8, x.Logprob)
-		floats(9, x.Entropy)
-		floats(10, x.SD)
-		ints(11, x.Rank)
-		ints(12, x.ArgmaxID)
-		floats(13, x.ArgmaxLogprob)
+		t.put(6)
+		t.ints(7, x.Ctx, lo, n)
+		t.floats(8, x.Logprob, lo, n)
+		t.floats(9, x.Entropy, lo, n)
+		t.floats(10, x.SD, lo, n)
+		t.ints(11, x.Rank, lo, n)
+		t.ints(12, x.ArgmaxID, lo, n)
+		t.floats(13, x.ArgmaxLogprob, lo, n)
 		k := len(tokenColumns)
 		if k < len(t.specs) && t.specs[k].name == "umean" {
-			floats(k, x.UMean)
-			floats(k+1, x.USD)
+			t.floats(k, x.UMean, lo, n)
+			t.floats(k+1, x.USD, lo, n)
 			k += 2
 		}
 		if k < len(t.specs) {
@@ -227,6 +223,32 @@ func (t *table) tokens(doc int32, x *Tokens) error {
 		lo += n
 	}
 	return t.err
+}
+
+// place writes the columns doc and pos.
+func (t *table) place(doc int32, pos []int32) {
+	t.values = t.values[:0]
+	for range pos {
+		t.values = append(t.values, parquet.Int32Value(doc).Level(0, 0, 0))
+	}
+	t.put(0)
+	t.values = t.values[:0]
+	for _, p := range pos {
+		t.values = append(t.values, parquet.Int32Value(p).Level(0, 0, 1))
+	}
+	t.put(1)
+}
+
+func (t *table) offsets(off []int64, lo, n int) {
+	t.values = t.values[:0]
+	for i := range n {
+		if off == nil {
+			t.values = append(t.values, parquet.NullValue().Level(0, 0, 4))
+		} else {
+			t.values = append(t.values, parquet.Int64Value(off[lo+i]).Level(0, 1, 4))
+		}
+	}
+	t.put(4)
 }
 
 func listLen[T any](v [][]T, i int) (n int, null bool) {
@@ -264,9 +286,10 @@ func (t *table) doc(d *Doc, scores []string) error {
 		if t.specs[k].null {
 			v = optional(k, v, null)
 		} else {
-			v = required(k, v)
+			v = v.Level(0, 0, k)
 		}
-		t.column(k, 1, func(int) parquet.Value { return v })
+		t.values = append(t.values[:0], v)
+		t.put(k)
 		k++
 	}
 	str := func(s string, null bool) { next(parquet.ByteArrayValue([]byte(s)), null) }

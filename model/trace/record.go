@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
 // A record is a run of rows of one document in the part file. Long documents
@@ -14,12 +12,13 @@ import (
 // last holds the document's own columns, so a document is there when its last
 // record is.
 //
-//	stored u32, raw u32 (bytes of the body in the file and unpacked; equal if not
-//	compressed), previous i64 (offset in the file, 0 = none), doc i32, last u32, body
-const recordHead = 24
+//	size u32 (of the body), doc i32, previous i64 (offset in the file, 0 = none), last u32, body
+//
+// What follows from the policy (pos, window, scored, ctx) is not stored, and no
+// compression is worth its time here: about 27 bytes a token.
+const recordHead = 20
 
-// recordRows is the most rows in one record, maxRecord the most bytes of its
-// unpacked body; documents with long lists take more records.
+// recordRows is the most rows in one record, maxRecord the most bytes of its body.
 const (
 	recordRows = 1 << 16
 	maxRecord  = 1 << 26
@@ -29,17 +28,16 @@ const (
 func rowsPerRecord(k int) int { return max(min(recordRows, maxRecord/2/(80+8*k)), 1) }
 
 type recordHeader struct {
-	stored, raw uint32
-	previous    int64
-	doc         int32
-	last        bool
+	size     uint32
+	doc      int32
+	previous int64
+	last     bool
 }
 
 func (h recordHeader) append(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint32(b, h.stored)
-	b = binary.LittleEndian.AppendUint32(b, h.raw)
-	b = binary.LittleEndian.AppendUint64(b, uint64(h.previous))
+	b = binary.LittleEndian.AppendUint32(b, h.size)
 	b = binary.LittleEndian.AppendUint32(b, uint32(h.doc))
+	b = binary.LittleEndian.AppendUint64(b, uint64(h.previous))
 	last := uint32(0)
 	if h.last {
 		last = 1
@@ -47,50 +45,22 @@ func (h recordHeader) append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, last)
 }
 
+var errRecord = errors.New("record cut short or malformed")
+
 func parseRecordHeader(b []byte) (recordHeader, error) {
 	if len(b) < recordHead {
-		return recordHeader{}, errors.New("record cut short")
+		return recordHeader{}, errRecord
 	}
 	h := recordHeader{
-		stored:   binary.LittleEndian.Uint32(b),
-		raw:      binary.LittleEndian.Uint32(b[4:]),
+		size:     binary.LittleEndian.Uint32(b),
+		doc:      int32(binary.LittleEndian.Uint32(b[4:])),
 		previous: int64(binary.LittleEndian.Uint64(b[8:])),
-		doc:      int32(binary.LittleEndian.Uint32(b[16:])),
-		last:     b[20] != 0,
+		last:     b[16] != 0,
 	}
-	if h.stored > h.raw || h.raw > maxRecord || h.doc < 0 || h.doc == math.MaxInt32 || h.previous < 0 {
-		return h, fmt.Errorf("record of %d bytes for %d, document %d, previous %d", h.stored, h.raw, h.doc, h.previous)
+	if h.size > maxRecord || h.doc < 0 || h.doc == math.MaxInt32 || h.previous < 0 {
+		return h, fmt.Errorf("record of %d bytes, document %d, previous %d: %w", h.size, h.doc, h.previous, errRecord)
 	}
 	return h, nil
-}
-
-// pack compresses a body when that makes it smaller.
-func pack(z *zstd.Codec, raw []byte) ([]byte, error) {
-	if len(raw) < 256 {
-		return raw, nil
-	}
-	b, err := z.Encode(nil, raw)
-	if err != nil || len(b) >= len(raw) {
-		return raw, err
-	}
-	return b, nil
-}
-
-func unpack(z *zstd.Codec, h recordHeader, body []byte) ([]byte, error) {
-	if uint32(len(body)) != h.stored {
-		return nil, errors.New("record cut short")
-	}
-	if h.stored == h.raw {
-		return body, nil
-	}
-	if most, err := checkZstd(body, int64(h.raw)); err != nil || most < int64(h.raw) {
-		return nil, fmt.Errorf("record of %d bytes for %d: %w", h.stored, h.raw, errors.Join(err, errZstd))
-	}
-	raw, err := z.Decode(make([]byte, 0, h.raw), body)
-	if err == nil && uint32(len(raw)) != h.raw {
-		err = fmt.Errorf("record unpacks to %d bytes, want %d", len(raw), h.raw)
-	}
-	return raw, err
 }
 
 // Bits of the columns that a document may lack.
@@ -105,35 +75,22 @@ const (
 
 // appendRows appends the rows [lo, hi) of t.
 func appendRows(b []byte, t *Tokens, lo, hi int) []byte {
-	has := uint32(0)
-	for bit, there := range map[uint32]bool{hasID: t.ID != nil, hasTiles: t.ByteOff != nil, hasArgmax: t.ArgmaxID != nil,
-		hasMoments: t.UMean != nil, hasTopID: t.TopID != nil, hasTopLogprob: t.TopLogprob != nil} {
+	has := byte(0)
+	for i, there := range [...]bool{t.ID != nil, t.ByteOff != nil, t.ArgmaxID != nil, t.UMean != nil, t.TopID != nil, t.TopLogprob != nil} {
 		if there {
-			has |= bit
+			has |= 1 << i
 		}
 	}
-	b = binary.LittleEndian.AppendUint32(b, uint32(hi-lo))
-	b = binary.LittleEndian.AppendUint32(b, has)
-	for _, c := range [][]int32{t.Pos, t.Window, t.ID, t.ByteLen, t.Ctx, t.Rank, t.ArgmaxID} {
+	b = binary.AppendUvarint(b, uint64(hi-lo))
+	b = append(b, has)
+	for _, c := range [...][]int32{t.ID, t.ByteLen, t.Rank, t.ArgmaxID} {
 		if c != nil {
 			for _, v := range c[lo:hi] {
-				b = binary.LittleEndian.AppendUint32(b, uint32(v))
+				b = binary.AppendUvarint(b, uint64(uint32(v+1))) // Null is 0
 			}
 		}
 	}
-	if t.ByteOff != nil {
-		for _, v := range t.ByteOff[lo:hi] {
-			b = binary.LittleEndian.AppendUint64(b, uint64(v))
-		}
-	}
-	for _, v := range t.Scored[lo:hi] {
-		x := byte(0)
-		if v {
-			x = 1
-		}
-		b = append(b, x)
-	}
-	for _, c := range [][]float32{t.Logprob, t.Entropy, t.SD, t.ArgmaxLogprob, t.UMean, t.USD} {
+	for _, c := range [...][]float32{t.Logprob, t.Entropy, t.SD, t.ArgmaxLogprob, t.UMean, t.USD} {
 		if c != nil {
 			b = appendFloats(b, c[lo:hi])
 		}
@@ -142,7 +99,7 @@ func appendRows(b []byte, t *Tokens, lo, hi int) []byte {
 		for _, l := range t.TopID[lo:hi] {
 			b = appendLength(b, len(l), l == nil)
 			for _, v := range l {
-				b = binary.LittleEndian.AppendUint32(b, uint32(v))
+				b = binary.AppendUvarint(b, uint64(uint32(v+1)))
 			}
 		}
 	}
@@ -164,9 +121,9 @@ func appendFloats(b []byte, v []float32) []byte {
 
 func appendLength(b []byte, n int, null bool) []byte {
 	if null {
-		n = math.MaxUint32
+		return append(b, 0)
 	}
-	return binary.LittleEndian.AppendUint32(b, uint32(n))
+	return binary.AppendUvarint(b, uint64(n)+1)
 }
 
 // body reads what appendRows wrote.
@@ -175,99 +132,108 @@ type body struct {
 	err error
 }
 
-func (r *body) take(n int) []byte {
-	if r.err != nil || n > len(r.b) {
-		r.err = errors.New("record cut short")
-		return nil
-	}
-	b := r.b[:n]
-	r.b = r.b[n:]
-	return b
-}
+func (r *body) fail() { r.b, r.err = nil, errRecord }
 
-func (r *body) u32() int {
-	if b := r.take(4); b != nil {
-		return int(binary.LittleEndian.Uint32(b))
+func (r *body) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
 	}
-	return 0
+	r.b = r.b[n:]
+	return v
 }
 
 func (r *body) ints(dst []int32, n int) []int32 {
-	b := r.take(4 * n)
-	for i := 0; i+4 <= len(b); i += 4 {
-		dst = append(dst, int32(binary.LittleEndian.Uint32(b[i:])))
+	for range n {
+		v := r.uvarint()
+		if r.err != nil {
+			break
+		}
+		dst = append(dst, int32(uint32(v))-1)
 	}
 	return dst
 }
 
 func (r *body) floats(dst []float32, n int) []float32 {
-	b := r.take(4 * n)
-	for i := 0; i+4 <= len(b); i += 4 {
-		dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(b[i:])))
+	if 4*n > len(r.b) {
+		r.fail()
+		return dst
 	}
+	for i := range n {
+		dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(r.b[4*i:])))
+	}
+	r.b = r.b[4*n:]
 	return dst
 }
 
-// rows appends the rows to t.
+// rows appends the stored columns of the rows to t; tiles start behind those that
+// t has.
 func (r *body) rows(t *Tokens) error {
-	n, has := r.u32(), r.u32()
-	if r.err == nil && n > recordRows {
-		r.err = fmt.Errorf("record of %d rows, want at most %d", n, recordRows)
+	n := r.uvarint()
+	if r.err != nil || n > recordRows || len(r.b) == 0 {
+		return errRecord
 	}
-	if r.err != nil {
-		return r.err
-	}
-	t.Pos = r.ints(t.Pos, n)
-	t.Window = r.ints(t.Window, n)
+	has, k := r.b[0], int(n)
+	r.b = r.b[1:]
 	if has&hasID != 0 {
-		t.ID = r.ints(t.ID, n)
+		t.ID = r.ints(t.ID, k)
 	}
 	if has&hasTiles != 0 {
-		t.ByteLen = r.ints(t.ByteLen, n)
+		t.ByteLen = r.ints(t.ByteLen, k)
 	}
-	t.Ctx = r.ints(t.Ctx, n)
-	t.Rank = r.ints(t.Rank, n)
+	t.Rank = r.ints(t.Rank, k)
 	if has&hasArgmax != 0 {
-		t.ArgmaxID = r.ints(t.ArgmaxID, n)
+		t.ArgmaxID = r.ints(t.ArgmaxID, k)
 	}
-	if has&hasTiles != 0 {
-		b := r.take(8 * n)
-		for i := 0; i+8 <= len(b); i += 8 {
-			t.ByteOff = append(t.ByteOff, int64(binary.LittleEndian.Uint64(b[i:])))
-		}
-	}
-	for _, x := range r.take(n) {
-		t.Scored = append(t.Scored, x != 0)
-	}
-	t.Logprob = r.floats(t.Logprob, n)
-	t.Entropy = r.floats(t.Entropy, n)
-	t.SD = r.floats(t.SD, n)
-	t.ArgmaxLogprob = r.floats(t.ArgmaxLogprob, n)
+	t.Logprob = r.floats(t.Logprob, k)
+	t.Entropy = r.floats(t.Entropy, k)
+	t.SD = r.floats(t.SD, k)
+	t.ArgmaxLogprob = r.floats(t.ArgmaxLogprob, k)
 	if has&hasMoments != 0 {
-		t.UMean = r.floats(t.UMean, n)
-		t.USD = r.floats(t.USD, n)
+		t.UMean = r.floats(t.UMean, k)
+		t.USD = r.floats(t.USD, k)
 	}
 	if has&hasTopID != 0 {
-		for range n {
+		for range k {
 			t.TopID = append(t.TopID, lists(r, r.ints))
 		}
 	}
 	if has&hasTopLogprob != 0 {
-		for range n {
+		for range k {
 			t.TopLogprob = append(t.TopLogprob, lists(r, r.floats))
+		}
+	}
+	if r.err == nil && has&hasTiles != 0 {
+		at := int64(0)
+		if m := len(t.ByteOff); m > 0 {
+			at = t.ByteOff[m-1] + int64(t.ByteLen[m-1])
+		}
+		for _, l := range t.ByteLen[len(t.ByteOff):] {
+			t.ByteOff = append(t.ByteOff, at)
+			at += int64(l)
 		}
 	}
 	return r.err
 }
 
 func lists[T any](r *body, read func([]T, int) []T) []T {
-	n := r.u32()
-	if n == math.MaxUint32 || r.err != nil {
+	n := r.uvarint()
+	if n == 0 || r.err != nil {
 		return nil
 	}
-	if n > len(r.b)/4 {
-		r.err = errors.New("record cut short")
+	if n-1 > uint64(len(r.b)) {
+		r.fail()
 		return nil
 	}
-	return read(make([]T, 0, n), n)
+	return read(make([]T, 0, n-1), int(n-1))
+}
+
+// parseRecord reads the body of a last record behind the rows that t has.
+func parseRecord(raw []byte, t *Tokens) (Doc, error) {
+	r := body{b: raw}
+	if err := r.rows(t); err != nil {
+		return Doc{}, err
+	}
+	return parseDoc(r.b, nil)
 }

@@ -2,11 +2,8 @@ package trace
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
-
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"assay/internal/fault"
 )
@@ -16,7 +13,8 @@ type store struct {
 	f         file
 	from, end int32           // ordinals of the documents seen so far, end excluded
 	at        map[int32]place // last record of each
-	zip       *zstd.Codec
+	of        *Identity
+	perDocs   bool // there are no rows
 }
 
 type place struct {
@@ -85,13 +83,9 @@ func (w *Writer) record(h recordHeader, raw []byte) (int64, error) {
 	if len(raw) > maxRecord {
 		return 0, fault.Inputf("too-long", "trace: %s: document %d: record of %d bytes, want at most %d", w.path, h.doc, len(raw), maxRecord)
 	}
-	packed, err := pack(w.store.zip, raw)
-	if err != nil {
-		return 0, fmt.Errorf("trace: %s: %w", w.path, err)
-	}
 	off := w.frames.Payload() + int64(len(w.pending))
-	h.stored, h.raw = uint32(len(packed)), uint32(len(raw))
-	w.pending = append(h.append(w.pending), packed...)
+	h.size = uint32(len(raw))
+	w.pending = append(h.append(w.pending), raw...)
 	return off, nil
 }
 
@@ -102,20 +96,15 @@ func (w *Writer) recover(off int64, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		n := recordHead + int(h.stored)
+		n := recordHead + int(h.size)
 		if n > len(payload) {
-			return errors.New("record cut short")
+			return errRecord
 		}
 		if h.last && !w.store.has(h.doc) {
 			if h.doc < w.options.From || w.options.To > 0 && h.doc >= w.options.To {
 				return fmt.Errorf("record of document %d outside [%d, %d)", h.doc, w.options.From, w.options.To)
 			}
-			raw, err := unpack(w.store.zip, h, payload[recordHead:n])
-			if err != nil {
-				return err
-			}
-			var t Tokens
-			d, err := parseRecord(raw, &t)
+			d, err := parseRecord(payload[recordHead:n], new(Tokens))
 			if err != nil {
 				return err
 			}
@@ -125,15 +114,6 @@ func (w *Writer) recover(off int64, payload []byte) error {
 		payload, off = payload[n:], off+int64(n)
 	}
 	return nil
-}
-
-// parseRecord reads the body of a last record.
-func parseRecord(raw []byte, t *Tokens) (Doc, error) {
-	r := body{b: raw}
-	if err := r.rows(t); err != nil {
-		return Doc{}, err
-	}
-	return parseDoc(r.b, nil)
 }
 
 // all yields the documents in order.
@@ -157,9 +137,6 @@ func (s *store) read(doc int32) (DocTokens, error) {
 	// Earlier records, from the last to the first.
 	var chain [][]byte
 	for p := h.previous; p > 0; {
-		if len(chain) > 1<<16 {
-			return x, fmt.Errorf("document %d: records without an end", doc)
-		}
 		e, b, err := s.body(p, 0)
 		if err != nil {
 			return x, err
@@ -182,7 +159,23 @@ func (s *store) read(doc int32) (DocTokens, error) {
 	if x.Doc.Doc != doc {
 		return x, fmt.Errorf("document %d: record of document %d", doc, x.Doc.Doc)
 	}
-	return x, nil
+	return x, s.fill(&x)
+}
+
+// fill adds the columns that follow from the policy.
+func (s *store) fill(x *DocTokens) error {
+	if s.perDocs {
+		return nil
+	}
+	if n := len(x.Tokens.Logprob); n != int(x.Doc.Tokens) {
+		return fmt.Errorf("document %d: %d rows, want %d", x.Doc.Doc, n, x.Doc.Tokens)
+	}
+	p, err := plan(s.of, &x.Doc)
+	if err != nil {
+		return err
+	}
+	p.fill(&x.Tokens, int(x.Doc.Tokens))
+	return nil
 }
 
 // body reads the record at off; n is its length if known.
@@ -202,9 +195,5 @@ func (s *store) body(off int64, n int) (recordHeader, []byte, error) {
 		return recordHeader{}, nil, fault.Retryf("io", "record at %d: %w", off, err)
 	}
 	h, err := parseRecordHeader(b)
-	if err != nil {
-		return h, nil, err
-	}
-	raw, err := unpack(s.zip, h, b[recordHead:])
-	return h, raw, err
+	return h, b[recordHead:], err
 }

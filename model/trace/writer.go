@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/parquet-go/parquet-go/compress/zstd"
-
 	"assay/internal/canon"
 	"assay/internal/fault"
 	"assay/model/trace/part"
@@ -168,7 +166,7 @@ func newWriter(path string, of Identity, o Options) (*Writer, error) {
 	full.Redact = false // rows are redacted when the trace is written
 	w.in, w.found = firstFault(&w.of, full, path)
 	w.counts.Status = map[string]int64{}
-	w.store = store{from: o.From, end: o.From, at: map[int32]place{}, zip: &zstd.Codec{Level: zstd.SpeedFastest}}
+	w.store = store{from: o.From, end: o.From, at: map[int32]place{}, of: &w.of, perDocs: o.PerDocument}
 	return w, nil
 }
 
