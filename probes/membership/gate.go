@@ -53,8 +53,8 @@ type GateResult struct {
 	P           float64     `json:"p_permutation"` // of the larger AUC, (1+hits)/(1+B)
 	Words       float64     `json:"auc_words"`
 	Nuisance    float64     `json:"auc_nuisance"`
-	Members     int         `json:"members"`
-	Non         int         `json:"non_members"`
+	Members     int         `json:"label_1"`
+	Non         int         `json:"label_0"`
 	Underpower  bool        `json:"underpowered"` // under 200 of a class
 	Top         []Weight    `json:"top"`          // 20 words that tell most
 	Duplicates  [][2]string `json:"near_duplicates"`

@@ -110,7 +110,7 @@ func logistic(d *design, y []float64, lambda, tol float64) (w []float64, b float
 			g[j] += lambda * x[j]
 		}
 		g[p] = sumR
-		size := norm(g)
+		size := length(g)
 		if size < tol {
 			return x[:p], x[p], nil
 		}
@@ -132,7 +132,7 @@ func logistic(d *design, y []float64, lambda, tol float64) (w []float64, b float
 			break
 		}
 	}
-	if norm(g) < math.Sqrt(tol) { // rounding stops the last digits of a flat problem
+	if length(g) < math.Sqrt(tol) { // rounding stops the last digits of a flat problem
 		return x[:p], x[p], nil
 	}
 	return nil, 0, errNoConvergence
@@ -177,7 +177,7 @@ func dotp(a, b []float64) float64 {
 	return s
 }
 
-func norm(a []float64) float64 { return math.Sqrt(dotp(a, a)) }
+func length(a []float64) float64 { return math.Sqrt(dotp(a, a)) }
 
 // dense builds a design from columns given row by row, standardised over the rows
 // named in fit; constant columns are left out and returned by index.

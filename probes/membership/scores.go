@@ -17,6 +17,7 @@ func families() []family {
 		{Info{"lower", "mean y(lower-cased)/mean y", NeedLower, "Carlini 2021", "its negative or its inverse", "must"}, buildLower},
 		{Info{"ref", "mean l - mean l'; :ratio mean y'/mean y; :bits (sum y' - sum y)/(B ln 2)", NeedRef, "Carlini 2021", "difference, ratio, or loss over perplexity", "must"}, buildRef},
 		{Info{"mink:k", "mean of the floor(k T) lowest l", NeedRows, "Shi 2023 (arXiv 2310.16789)", "k_min_probs of llm_dataset_inference averages the *easiest* tokens", "must"}, buildMinK},
+		{Info{"maxk:k", "mean of the floor(k T) highest l", NeedRows, "the mirror of mink, for dataset inference (Maini et al. 2024)", "llm_dataset_inference calls this k_min_probs", "should"}, buildMaxK},
 		{Info{"minkpp:k", "the same of (l + H)/s; :plain with the unweighted moments", NeedRows, "arXiv 2404.02936", "weighted or plain moments", "must"}, buildMinKPP},
 		{Info{"rank", "-mean(r+1)", NeedRows, "mimir", "", "must"}, buildRank},
 		{Info{"logrank", "-mean ln(r+1)", NeedRows, "mimir", "", "must"}, buildRank},
@@ -114,20 +115,30 @@ func buildRef(name string, arg []string) (fn, error) {
 	return f, plainOnly(name, arg, "ratio", "bits")
 }
 
+// onePortion reads the parameter of name:k, default .2.
+func onePortion(name string, arg []string) (float64, error) {
+	switch len(arg) {
+	case 0:
+		return .2, nil
+	case 1:
+		return portion(name, arg[0])
+	}
+	return 0, plainOnly(name, arg)
+}
+
+func buildMaxK(name string, arg []string) (fn, error) {
+	k, err := onePortion(name, arg)
+	return fn{canonicalName("maxk", k), NeedRows, func(in *Item) (float64, int, string) {
+		s := in.rows().sorted()
+		return mean(s[len(s)-share(k, len(s)):]), 1, ""
+	}}, err
+}
+
 func buildMinK(name string, arg []string) (fn, error) {
-	k := .2
-	if len(arg) > 1 {
-		return fn{}, plainOnly(name, arg)
-	}
-	if len(arg) == 1 {
-		var err error
-		if k, err = portion(name, arg[0]); err != nil {
-			return fn{}, err
-		}
-	}
+	k, err := onePortion(name, arg)
 	return fn{canonicalName("mink", k), NeedRows, func(in *Item) (float64, int, string) {
 		return low(in.rows().sorted(), k), 1, ""
-	}}, nil
+	}}, err
 }
 
 func buildMinKPP(name string, arg []string) (fn, error) {
@@ -135,15 +146,9 @@ func buildMinKPP(name string, arg []string) (fn, error) {
 	if plain {
 		arg = arg[1:]
 	}
-	k := .2
-	if len(arg) > 1 {
-		return fn{}, plainOnly(name, arg)
-	}
-	if len(arg) == 1 {
-		var err error
-		if k, err = portion(name, arg[0]); err != nil {
-			return fn{}, err
-		}
+	k, err := onePortion(name, arg)
+	if err != nil {
+		return fn{}, err
 	}
 	if plain {
 		return fn{canonicalName("minkpp", k, "plain"), NeedRows | NeedMoments, func(in *Item) (float64, int, string) {

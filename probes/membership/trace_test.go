@@ -1,0 +1,597 @@
+package membership
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+
+	"assay/internal/fault"
+	"assay/model/trace"
+	"assay/model/trace/window"
+	"assay/probes"
+)
+
+// golden is one text of scores.json.
+type golden struct {
+	ID       string             `json:"id"`
+	Label    int32              `json:"label"`
+	Text     string             `json:"text"`
+	IDs      []int32            `json:"ids"`
+	Len      []int32            `json:"len"`
+	Logprob  []float32          `json:"logprob"`
+	Entropy  []float32          `json:"entropy"`
+	SD       []float32          `json:"sd"`
+	UMean    []float32          `json:"umean"`
+	USD      []float32          `json:"usd"`
+	Rank     []int32            `json:"rank"`
+	Argmax   []int32            `json:"argmax"`
+	ArgmaxLP []float32          `json:"argmax_logprob"`
+	Ref      []float32          `json:"ref"`
+	LowerIDs []int32            `json:"lower_ids"`
+	LowerLen []int32            `json:"lower_len"`
+	Lower    []float32          `json:"lower"`
+	Scores   map[string]float64 `json:"scores"`
+	MPP      map[string]float64 `json:"mink_plus_plus"`
+}
+
+func readGolden(t testing.TB) []golden {
+	t.Helper()
+	b, err := os.ReadFile("testdata/scores.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g []golden
+	if err := json.Unmarshal(b, &g); err != nil || len(g) != 16 {
+		t.Fatal(err, len(g))
+	}
+	return g
+}
+
+func identity(weights string) trace.Identity {
+	return trace.Identity{
+		Checkpoint: trace.Checkpoint{Weights: "sha256:" + strings.Repeat(weights, 32), Vocab: 2048},
+		Tokenizer:  trace.Tokenizer{Digest: "sha256:" + strings.Repeat("33", 32), Specials: "none"},
+		Policy:     window.Policy{Name: "full", Window: 256, BOS: "none"}, Precision: "f32",
+	}
+}
+
+// tiled makes rows from token lengths; the first token has no score.
+func tiled(ids, length []int32) trace.Tokens {
+	t := trace.Tokens{ID: ids, ByteLen: length}
+	at := int64(0)
+	for _, n := range length {
+		t.ByteOff = append(t.ByteOff, at)
+		at += int64(n)
+	}
+	return t
+}
+
+func first[T any](x []T) []T { var zero T; return append([]T{zero}, x...) }
+
+// plausible fills the columns that a test does not look at with values that obey
+// the laws of a trace.
+func plausible(t trace.Tokens, l []float32) trace.Tokens {
+	t.Logprob = first(l)
+	for i, x := range t.Logprob {
+		rank, top, id := int32(1), max(x, -.5), (t.ID[i]+1)%2048
+		if x > -.7 {
+			rank, top, id = 0, x, t.ID[i]
+		}
+		t.Rank, t.ArgmaxLogprob, t.ArgmaxID = append(t.Rank, rank), append(t.ArgmaxLogprob, top), append(t.ArgmaxID, id)
+		t.Entropy, t.SD = append(t.Entropy, 5), append(t.SD, 1)
+	}
+	return t
+}
+
+func write(t testing.TB, name string, of trace.Identity, o trace.Options, docs []trace.Doc, rows []trace.Tokens) *trace.Reader {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	w, err := trace.Create(path, of, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range docs {
+		if err := w.Append(d, rows[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := trace.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// goldenSources writes suspect, reference and lower-cased traces of the golden texts.
+func goldenSources(t testing.TB, o trace.Options) Sources {
+	t.Helper()
+	var docs, lower []trace.Doc
+	var rows, ref, low []trace.Tokens
+	src := Sources{Changed: map[string]float64{}}
+	for i, g := range readGolden(t) {
+		d := trace.TextDoc(int32(i), g.ID, []byte(g.Text))
+		d.Label = &g.Label
+		docs = append(docs, d)
+		x := tiled(g.IDs, g.Len)
+		x.Logprob, x.Entropy, x.SD, x.Rank, x.ArgmaxID, x.ArgmaxLogprob = first(g.Logprob), first(g.Entropy), first(g.SD), first(g.Rank), first(g.Argmax), first(g.ArgmaxLP)
+		if o.Moments {
+			x.UMean, x.USD = first(g.UMean), first(g.USD)
+		}
+		rows = append(rows, x)
+		ref = append(ref, plausible(tiled(g.IDs, g.Len), g.Ref))
+		lower = append(lower, trace.TextDoc(int32(i), g.ID, []byte(strings.ToLower(g.Text))))
+		low = append(low, plausible(tiled(g.LowerIDs, g.LowerLen), g.Lower))
+		src.Changed[g.ID] = .5
+	}
+	src.Suspect = write(t, "suspect.parquet", identity("11"), o, docs, rows)
+	src.Refs = []*trace.Reader{write(t, "ref.parquet", identity("22"), trace.Options{}, docs, ref)}
+	src.Lower = write(t, "lower.jsonl", identity("11"), trace.Options{}, lower, low)
+	return src
+}
+
+// TestScoresAgainstNumPy: testdata/scores.py, torch 2.15 in float64, numpy 2.4.
+func TestScoresAgainstNumPy(t *testing.T) {
+	src := goldenSources(t, trace.Options{Moments: true})
+	list, err := Parse("loss,zlib,zlib:char,zlib:bits,lower,ref,ref:ratio,ref:bits,mink:.2,mink:.5,maxk:.3,minkpp:.2,minkpp:1,minkpp:plain:.2,rank,logrank,wbc,ez,surp,dyn:slope,dyn:below,dyn:div")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := Build(src, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst, checked := 0.0, 0
+	for i, g := range readGolden(t) {
+		r := table.Rows[i]
+		for j, name := range table.Names {
+			want, ok := g.Scores[name]
+			if !ok {
+				if name != "surp:2" || r.Why[j] == "" {
+					t.Errorf("%s: %s: no reference value, ours %v", g.ID, name, r.Score[j])
+				}
+				continue
+			}
+			d := math.Abs(r.Score[j]-want) / max(1, math.Abs(want))
+			worst, checked = max(worst, d), checked+1
+			if !(d < 1e-6) {
+				t.Errorf("%s: %s = %.9g, want %.9g", g.ID, name, r.Score[j], want)
+			}
+		}
+		for name, want := range g.MPP { // float32 loop of the published code; int(k T) rows
+			s, err := Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, err := Build(src, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := math.Abs(one.Rows[i].Score[0] - want); !(d < 2e-5*max(1, math.Abs(want))) {
+				t.Errorf("%s: %s = %.8g, mink-plus-plus %.8g", g.ID, name, one.Rows[i].Score[0], want)
+			}
+		}
+	}
+	t.Logf("%d values, largest relative difference %.2g", checked, worst)
+	// dcpdd needs counts made from each text: evaluated item by item.
+	for i, g := range readGolden(t) {
+		n := make([]int64, 2048)
+		for k := range n {
+			n[k] = int64(k % 7)
+		}
+		for _, id := range g.IDs {
+			n[id]++
+		}
+		tok, err := src.Suspect.Tokens(int32(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		it := &Item{Doc: trace.Doc{Scored: int32(len(g.IDs) - 1)}, Tok: tok, Counts: NewCounts(n)}
+		near(t, g.ID+" dcpdd", evalAll(t, it, "dcpdd")["dcpdd:0.01"], g.Scores["dcpdd:0.01"], 1e-8)
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	src := goldenSources(t, trace.Options{})
+	for name, c := range map[string]struct {
+		edit func(*Sources)
+		list string
+		says string
+	}{
+		"moments":  {func(*Sources) {}, "minkpp:plain", "--moments"},
+		"shots":    {func(*Sources) {}, "recall", "--shots"},
+		"counts":   {func(*Sources) {}, "dcpdd", "--freq"},
+		"no ref":   {func(s *Sources) { s.Refs = nil }, "ref", "--ref"},
+		"no lower": {func(s *Sources) { s.Lower = nil }, "lower", "--lower"},
+		"other texts": {func(s *Sources) {
+			s.Refs = []*trace.Reader{s.Lower}
+		}, "ref", "sha256"},
+	} {
+		s := src
+		c.edit(&s)
+		list, err := Parse(c.list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Build(s, list); fault.As(err) == nil || fault.As(err).Class != fault.Input || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want an input fault with %q", name, err, c.says)
+		}
+	}
+	list, _ := Parse(Must)
+	if got := src.Available(list); len(got) != 8 { // all but recall
+		t.Errorf("%d of the must scores are available, want 8", len(got))
+	}
+}
+
+func TestCompactTrace(t *testing.T) {
+	list, _ := Parse("loss,mink,minkpp")
+	cols, err := Columns(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := goldenSources(t, trace.Options{})
+	want, err := Build(full, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs []trace.Doc
+	var rows []trace.Tokens
+	for d, err := range full.Suspect.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Doc.Scores = cols(d.Doc, d.Tokens)
+		docs, rows = append(docs, d.Doc), append(rows, d.Tokens)
+	}
+	r := write(t, "compact.parquet", identity("11"), trace.Options{PerDocument: true, Scores: []string{"loss", "mink:0.2", "minkpp:0.2"}}, docs, rows)
+	got, err := Build(Sources{Suspect: r}, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Rows {
+		if !slices.Equal(got.Rows[i].Score, want.Rows[i].Score) {
+			t.Errorf("%s: compact %v, full %v", want.Rows[i].ID, got.Rows[i].Score, want.Rows[i].Score)
+		}
+	}
+	if list, _ = Parse("rank"); true {
+		if _, err := Build(Sources{Suspect: r}, list); fault.As(err) == nil || !strings.Contains(err.Error(), "--per token") {
+			t.Errorf("rows missing: %v", err)
+		}
+	}
+	if list, _ = Parse("ref"); true {
+		if _, err := Columns(list); fault.As(err) == nil || fault.As(err).Class != fault.Usage {
+			t.Errorf("ref while scoring: %v", err)
+		}
+	}
+}
+
+func TestEvalOnTrace(t *testing.T) {
+	src := goldenSources(t, trace.Options{})
+	list, _ := Parse("loss,zlib,mink:.1,mink:.2,minkpp")
+	table, err := Build(src, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := EvalOptions{Options: Options{B: 499}}
+	e, err := Eval(table, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Result.Verdict.Tier != probes.TierC || len(e.Result.P) != 0 || len(e.Blocks) != 5 {
+		t.Errorf("no gate: %+v", e.Result.Verdict)
+	}
+	b, err := e.Result.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := regexp.MustCompile(`\b(non-)?members?\b|trained on`).Find(b); w != nil {
+		t.Errorf("tier C output contains %q", w)
+	}
+	// An assignment that drew these labels: tier A with p-values.
+	var keys []string
+	for _, r := range table.Rows {
+		keys = append(keys, r.ID)
+	}
+	a := NewAssignment("split", "any", 8)
+	labels := make(map[string]int)
+	for i, k := range a.Split(keys) {
+		labels[k] = 0
+		if i < 8 {
+			labels[k] = 1
+		}
+	}
+	o.Labels, o.Ground = labels, Ground{Assignment: &a}
+	e, err = Eval(table, o)
+	if err != nil || e.Result.Verdict.Tier != probes.TierA || math.IsNaN(pOf(e.Result, "holm[loss]")) || math.IsNaN(pOf(e.Result, "max")) {
+		t.Fatalf("drawn labels: %+v, %v", e.Result.Verdict, err)
+	}
+	if pOf(e.Result, "max") > math.Log10(float64(len(list)))+slices.Min([]float64{pOf(e.Result, "permutation[loss]"), 0}) {
+		t.Errorf("p of the best score %v", pOf(e.Result, "max"))
+	}
+	o.Primary = "zlib"
+	e, _ = Eval(table, o)
+	if !math.IsNaN(pOf(e.Result, "holm[loss]")) {
+		t.Error("a primary score is still adjusted")
+	}
+	labels["d00"] = 1 - labels["d00"]
+	if _, err := Eval(table, o); fault.As(err) == nil {
+		t.Errorf("a label that was not drawn: %v", err)
+	}
+	o.Primary = "nope"
+	if _, err := Eval(table, o); fault.As(err) == nil || fault.As(err).Class != fault.Usage {
+		t.Errorf("unknown primary: %v", err)
+	}
+}
+
+func TestEvalWithGate(t *testing.T) {
+	// Texts of 40 words under two labels; 24 of each, so the tier stays C, but the
+	// blind AUC and the difference stand beside every AUC.
+	kjv := demoTexts(t, "kjv", 48)
+	table := Table{Names: []string{"s"}}
+	texts := make(map[string]string)
+	for i, w := range kjv {
+		l := int32(i % 2)
+		id := fmt.Sprintf("t%02d", i)
+		texts[id] = w
+		table.Rows = append(table.Rows, Row{ID: id, Label: &l, Tokens: 80, Score: []float64{float64(l)*.8 + float64(i%7)/7}})
+	}
+	o := EvalOptions{Options: Options{B: 199}}
+	x, err := o.Texts(table, texts, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := Gate(x, GateOptions{Permutations: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Ground.Gate = &g
+	e, err := Eval(table, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range e.Result.Estimates {
+		names = append(names, v.Name)
+	}
+	for _, want := range []string{"auc[s]", "auc_minus_blind[s]", "blind_auc"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no %s in %v", want, names)
+		}
+	}
+	if _, err := o.Texts(table, map[string]string{}, nil); fault.As(err) == nil {
+		t.Errorf("texts missing: %v", err)
+	}
+	// Sequences of one document collapse into it.
+	groups := make(map[string]string)
+	for i := range kjv {
+		groups[fmt.Sprintf("t%02d", i)] = fmt.Sprintf("g%d-%d", i%2, i/4)
+	}
+	o.Groups, o.Collapse, o.Ground.Gate = groups, true, nil
+	e, err = Eval(table, o)
+	if err != nil || e.Result.N["texts"] != 24 {
+		t.Errorf("collapsed to %v, %v; want 24 groups", e.Result.N, err)
+	}
+}
+
+func TestCalibrate(t *testing.T) {
+	src := goldenSources(t, trace.Options{})
+	list, _ := Parse("loss,mink")
+	table, err := Build(src, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	th, err := Calibrate(table, .2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, found := th.Find("loss", 45)
+	if !found || b.Lo != 32 || b.Controls < 5 {
+		t.Fatalf("%+v", th)
+	}
+	// Every score strictly above the threshold has a conformal p of at most alpha.
+	var c []float64
+	for _, r := range table.Rows {
+		if r.Tokens >= 32 && r.Tokens < 64 {
+			c = append(c, r.Score[0])
+		}
+	}
+	slices.Sort(c)
+	if p := Conformal(*b.Value, c); p > .2 {
+		t.Errorf("p at the threshold %v", p)
+	}
+	if p := Conformal(math.Nextafter(*b.Value, math.Inf(-1)), c); p <= .2 {
+		t.Errorf("p just below the threshold %v: it could be lower", p)
+	}
+	if th, _ = Calibrate(table, .01); th.Buckets[0].Value != nil {
+		t.Errorf("16 controls cannot show 1 %%: %+v", th.Buckets[0])
+	}
+	j, _ := json.Marshal(th)
+	if _, err := ReadThresholds(bytes.NewReader(j), table.Weights); err != nil {
+		t.Error(err)
+	}
+	if _, err := ReadThresholds(bytes.NewReader(j), "sha256:other"); fault.As(err) == nil || fault.As(err).Code != "weights" {
+		t.Errorf("other weights: %v", err)
+	}
+	if _, err := Calibrate(Table{Names: []string{"loss"}}, .1); fault.As(err) == nil {
+		t.Errorf("no controls: %v", err)
+	}
+}
+
+func TestSignature(t *testing.T) {
+	// The two rows of the signature vector, V = 4 (numpy 2.4).
+	ln := func(p ...float64) (out []float32) {
+		for _, x := range p {
+			out = append(out, float32(math.Log(x)))
+		}
+		return out
+	}
+	d := trace.DocTokens{Doc: trace.Doc{ID: "x"}, Tokens: trace.Tokens{
+		Pos: []int32{0, 1}, Scored: []bool{true, true}, ID: []int32{0, 3}, Rank: []int32{0, 2},
+		Logprob: []float32{-.356675, -1.609438}, Entropy: []float32{.914286, 1.366159}, SD: []float32{.878581, .198637},
+		UMean: []float32{-1.888028, -1.406705}, USD: []float32{1.117138, .234095},
+		TopID: [][]int32{{0, 2, 1, 3}, {0, 1, 2, 3}}, TopLogprob: [][]float32{ln(.7, .15, .1, .05), ln(.3, .3, .2, .2)},
+	}}
+	rows, flat, err := SignatureRows(d, 4, SignatureOptions{TopK: 2})
+	if err != nil || len(rows) != 2 || flat != 0 {
+		t.Fatal(rows, flat, err)
+	}
+	near(t, "top z 1", float64(rows[0].TopZ[0]), 1.370783, 2e-6)
+	near(t, "top z 2", float64(rows[0].TopZ[1]), -.008139, 2e-6)
+	near(t, "scale", float64(rows[0].Scale), 1, 0)
+	near(t, "z", float64(rows[1].Z), -.866025, 5e-6)
+	near(t, "scale of rank 2", float64(rows[1].Scale), 0, 0)
+	f := SignatureFeatures(rows)
+	near(t, "lp_mean", f[0], (-.356675-1.609438)/2, 1e-6)
+	near(t, "share_rank0", f[14], .5, 0)
+	near(t, "mean_gap", f[17], (0+math.Log(.3/.2))/2, 1e-6)
+	if len(f) != 20 {
+		t.Errorf("%d features, want 20", len(f))
+	}
+	if _, _, err := SignatureRows(d, 2048, SignatureOptions{}); fault.As(err) == nil {
+		t.Errorf("top-k 20 from 4 entries: %v", err)
+	}
+}
+
+func TestExportSignature(t *testing.T) {
+	of := identity("11")
+	of.Checkpoint.Vocab = 4
+	tok := trace.Tokens{ID: []int32{0, 3}, ByteOff: []int64{0, 1}, ByteLen: []int32{1, 1},
+		Logprob: []float32{0, -1.609438}, Entropy: []float32{0, 1.366159}, SD: []float32{0, .198637}, Rank: []int32{0, 2},
+		ArgmaxID: []int32{0, 0}, ArgmaxLogprob: []float32{0, -1.2039728}, UMean: []float32{0, -1.406705}, USD: []float32{0, .234095},
+		TopID: [][]int32{{0, 1}, {0, 1}}, TopLogprob: [][]float32{{-1.2039728, -1.2039728}, {-1.2039728, -1.2039728}}}
+	r := write(t, "s.parquet", of, trace.Options{Moments: true, TopK: 2}, []trace.Doc{trace.TextDoc(0, "ab", []byte("ab"))}, []trace.Tokens{tok})
+	var b bytes.Buffer
+	n, flat, err := ExportSignature(r, &b, SignatureOptions{TopK: 2})
+	if err != nil || n != 1 || flat != 0 {
+		t.Fatal(n, flat, err)
+	}
+	back, err := parquet.Read[TokenRow](bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil || len(back) != 1 || back[0].DocID != "ab" || len(back[0].TopZ) != 2 || back[0].Rank != 2 {
+		t.Errorf("%+v, %v", back, err)
+	}
+	src := goldenSources(t, trace.Options{})
+	if _, _, err := ExportSignature(src.Suspect, &b, SignatureOptions{}); fault.As(err) == nil || !strings.Contains(fmt.Sprint(fault.As(err).Hints, err), "--") {
+		t.Errorf("no moments: %v", err)
+	}
+}
+
+func TestPlots(t *testing.T) {
+	src := goldenSources(t, trace.Options{})
+	list, _ := Parse("loss,zlib")
+	table, err := Build(src, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs, err := EvalOptions{}.Curves(table)
+	if err != nil || len(cs) != 2 {
+		t.Fatal(cs, err)
+	}
+	for format, magic := range map[string]string{"svg": "<?xml", "png": "\x89PNG"} {
+		var a, b, c bytes.Buffer
+		if err := WriteROC(&a, format, cs); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteScores(&c, format, cs[0]); err != nil {
+			t.Fatal(err)
+		}
+		_ = WriteROC(&b, format, cs)
+		if !strings.HasPrefix(a.String(), magic) || !strings.HasPrefix(c.String(), magic) || a.String() != b.String() {
+			t.Errorf("%s: begins %q, or two runs differ", format, a.String()[:5])
+		}
+	}
+	var a bytes.Buffer
+	if err := WriteROC(&a, "pdf", cs); fault.As(err) == nil {
+		t.Errorf("format pdf: %v", err)
+	}
+	if err := WriteScores(&a, "svg", Curve{Name: "x", Score: []float64{math.NaN()}, Label: []int{1}}); fault.As(err) == nil {
+		t.Errorf("no value: %v", err)
+	}
+}
+
+func TestPerturb(t *testing.T) {
+	text := "The Quick brown fox jumps over the lazy dog and runs away into the night."
+	syn := make(map[string][]string)
+	for _, w := range strings.Fields(strings.ToLower(text)) {
+		syn[w] = []string{"other"}
+	}
+	for _, e := range Edits() {
+		a, err := Perturb(text, e, 1, syn)
+		if err != nil || a == text || a == "" {
+			t.Errorf("%s: %q, %v", e.Name, a, err)
+		}
+		b, _ := Perturb(text, e, 1, syn)
+		if a != b {
+			t.Errorf("%s: two runs differ", e.Name)
+		}
+	}
+	if _, err := Perturb(text, Edit{"synonym", .2}, 1, nil); fault.As(err) == nil {
+		t.Errorf("no synonyms: %v", err)
+	}
+	s := Swap(text, .3, 1, 0)
+	a, b := strings.Fields(s), strings.Fields(text)
+	slices.Sort(a)
+	slices.Sort(b)
+	if s == text || !slices.Equal(a, b) {
+		t.Errorf("swapped copy %q", s)
+	}
+	f := Features{Names: []string{"x"}, Rows: []FeatureRow{{ID: "a", X: []float64{1}}, {ID: "b", X: []float64{2}}}}
+	g := f.PerturbedFeatures(map[string]float64{"a": 2}, map[string]map[int]float64{"a": {0: 3, 1: 2}})
+	if len(g.Names) != 13 || g.Rows[0].X[1] != 1.5 || g.Rows[0].X[2] != 1 || !math.IsNaN(g.Rows[0].X[5]) || !math.IsNaN(g.Rows[1].X[1]) {
+		t.Errorf("%+v", g)
+	}
+}
+
+// benchItems makes documents of 512 rows up to a total.
+func benchItems(total int) []*Item {
+	var out []*Item
+	base := toy().Tok
+	for done := 0; done < total; done += 512 {
+		t := trace.Tokens{}
+		for i := range 513 {
+			k := 1 + (i*7+done)%5
+			t.Pos, t.ID, t.Scored = append(t.Pos, int32(i)), append(t.ID, int32((i*31)%2048)), append(t.Scored, i > 0)
+			t.Logprob = append(t.Logprob, base.Logprob[k]-float32(i%97)/97)
+			t.Entropy, t.SD, t.Rank = append(t.Entropy, base.Entropy[k]), append(t.SD, base.SD[k]), append(t.Rank, base.Rank[k])
+			t.ArgmaxID, t.UMean, t.USD = append(t.ArgmaxID, base.ArgmaxID[k]), append(t.UMean, base.UMean[k]), append(t.USD, base.USD[k])
+		}
+		d := trace.Doc{Scored: 512, Tokens: 513, SumLogprob: -900, Zlib: 800, Bytes: 2000, Chars: 2000}
+		it := &Item{Doc: d, Tok: t, Lower: &d, Changed: 1, Shots: &d, MemberShots: &d, Self: &d, Neighbours: []trace.Doc{d}}
+		it.Ref = []Reference{{Doc: d, Tok: t, SameTokenizer: true}}
+		it.Counts = NewCounts(make([]int64, 2048))
+		out = append(out, it)
+	}
+	return out
+}
+
+// BenchmarkScores evaluates every score of the page on a million token rows.
+func BenchmarkScores(b *testing.B) {
+	list, err := Parse("loss,zlib,zlib:char,zlib:bits,lower,ref,ref:ratio,ref:bits,mink:.1,mink:.2,mink:.3,maxk:.2,minkpp:.2,minkpp:plain:.2,rank,logrank,recall,conrecall,neigh,dcpdd,surp,wbc,ez,dyn:slope,dyn:below,dyn:div,dyn:cut,dyn:rep")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{1e4, 1e5, 1e6} {
+		items := benchItems(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				for _, it := range items {
+					it.view = nil
+					for _, s := range list {
+						s.Eval(it)
+					}
+				}
+			}
+		})
+	}
+}
