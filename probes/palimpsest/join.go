@@ -23,6 +23,8 @@ type JoinOptions struct {
 	Unit       string     // column whose values are the shuffled units: row, unit, step; "" means unit if present
 	Strata     string     // column of blocks of uniform shuffling: none, stratum, source, epoch; "" means stratum if present
 	Partial    bool       // accept traces that lack rows
+
+	sums bool // units take the sums of their rows' scores, not the means
 }
 
 func (o JoinOptions) withDefaults(t *Transcript) JoinOptions {
@@ -117,7 +119,7 @@ func Join(t *Transcript, suspect Scores, refs []Scores, o JoinOptions) (*Sample,
 	slices.SortFunc(j.bySeq, func(a, b int32) int { return cmp.Compare(t.Seq[a], t.Seq[b]) })
 
 	s := &Sample{Meta: t.Meta, Measure: measure, GroupedBy: o.Unit}
-	for m, sc := range models {
+	for _, sc := range models {
 		l, err := j.column(sc, measure, s)
 		if err != nil {
 			return nil, err
@@ -125,7 +127,6 @@ func Join(t *Transcript, suspect Scores, refs []Scores, o JoinOptions) (*Sample,
 		s.L = append(s.L, l)
 		s.Models = append(s.Models, Model{Name: sc.Name, Digest: sc.Digest, Weights: sc.Weights})
 		s.Warnings = append(s.Warnings, sc.Warnings...)
-		_ = m
 	}
 	if err := j.fill(s); err != nil {
 		return nil, err
@@ -423,9 +424,7 @@ func floats[T int32 | int64](x []T) []float64 {
 	return out
 }
 
-// group replaces rows by the means of their units. Rows of a unit must agree on
-// stratum and categories; its position is the mean of theirs, kept as their sum
-// over a common denominator so that it stays an integer.
+// group replaces rows by their units.
 func (j *joiner) group(s *Sample, rows []int32) error {
 	key := j.t.Unit
 	if j.o.Unit == "step" {
@@ -434,5 +433,5 @@ func (j *joiner) group(s *Sample, rows []int32) error {
 	if key == nil {
 		return fault.Inputf("malformed", "palimpsest: transcript: no column %s, which --unit names", j.o.Unit)
 	}
-	return s.groupBy(take(key, rows))
+	return s.groupBy(take(key, rows), j.o.sums)
 }

@@ -183,10 +183,13 @@ func (r *reading) rhoInterval(level float64, seed uint64) (lo, hi float64, metho
 		n := len(p.R.C)
 		if ties := max(p.R.Ties, p.S.Ties); len(r.pairs) == 1 && float64(ties) > 0.05*float64(n) {
 			o := stat.Boot{B: 2000, Seed: seed, Stream: "rho-bootstrap", Level: level}
+			if n > 200000 { // 2,000 would take minutes
+				o.B = 200
+			}
 			reps := stat.BootstrapRho(p.R, p.S, o)
 			reps = slices.DeleteFunc(reps, math.IsNaN) // a replicate may draw one value only
 			lo, hi = stat.Interval(reps, r.rho, nil, o)
-			return lo, hi, fmt.Sprintf("percentile bootstrap over %d units, B 2000 (a tie group of %d)", n, ties)
+			return lo, hi, fmt.Sprintf("percentile bootstrap over %d units, B %d (a tie group of %d)", n, o.B, ties)
 		}
 		a := float64(n - 1)
 		se := stat.RhoSE(p.R, p.S)

@@ -115,7 +115,7 @@ func (s *Sample) Units(d []float64) []Unit {
 // Len returns the number of units.
 func (s *Sample) Len() int { return len(s.Seq) }
 
-// finishUnits drops non-finite rows and small strata and refuses what no test can
+// finish drops non-finite rows and small strata and refuses what no test can
 // use.
 func (s *Sample) finish() error {
 	before := s.Len()
@@ -149,6 +149,23 @@ func (d Dropped) String() string {
 		d.Nonfinite, d.Duplicate, d.OutsideWindow, d.SmallStratum, d.Unscored)
 }
 
+// sortBySeq orders all columns by key.
+func (s *Sample) sortBySeq() {
+	idx := make([]int32, s.Len())
+	for i := range idx {
+		idx[i] = int32(i)
+	}
+	slices.SortFunc(idx, func(a, b int32) int { return cmp.Compare(s.Seq[a], s.Seq[b]) })
+	at := make([]int32, len(idx))
+	for k, i := range idx {
+		at[i] = int32(k)
+	}
+	for k, i := range s.Stored {
+		s.Stored[k] = at[i]
+	}
+	s.take(idx)
+}
+
 // keep filters all columns by index.
 func (s *Sample) keep(ok func(int) bool) {
 	idx := make([]int32, 0, s.Len())
@@ -176,6 +193,11 @@ func (s *Sample) keep(ok func(int) bool) {
 		}
 		s.Stored = stored
 	}
+	s.take(idx)
+}
+
+// take rearranges every column but Stored.
+func (s *Sample) take(idx []int32) {
 	s.Seq, s.Pos = take(s.Seq, idx), take(s.Pos, idx)
 	s.Step, s.Stratum = take(s.Step, idx), take(s.Stratum, idx)
 	for m := range s.L {
@@ -200,7 +222,7 @@ func take[T any](x []T, idx []int32) []T {
 	return out
 }
 
-// strata returns the ranks of a against b within each stratum.
+// layout groups units by stratum.
 type layout struct {
 	groups [][]int32 // units of each stratum, ascending; one group without strata
 	n      int

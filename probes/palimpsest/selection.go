@@ -37,14 +37,14 @@ func Select(n int64, d Design) ([]int64, error) {
 	}
 	switch kind {
 	case "all":
-		return draw(lo, hi, hi-lo, d.Seed, "select")
+		return drawRows(lo, hi, hi-lo, d.Seed, "select")
 	case "late":
 		late, early := lateGroups(lo, hi, f)
-		a, err := draw(late, hi, int64(d.Rows+1)/2, d.Seed, "select-late")
+		a, err := drawRows(late, hi, int64(d.Rows+1)/2, d.Seed, "select-late")
 		if err != nil {
 			return nil, err
 		}
-		b, err := draw(lo, early, int64(d.Rows/2), d.Seed, "select-early")
+		b, err := drawRows(lo, early, int64(d.Rows/2), d.Seed, "select-early")
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func Select(n int64, d Design) ([]int64, error) {
 		g.Shuffle(len(a), func(i, j int) { a[i], a[j] = a[j], a[i] })
 		return a, nil
 	}
-	return draw(lo, hi, int64(d.Rows), d.Seed, "select")
+	return drawRows(lo, hi, int64(d.Rows), d.Seed, "select")
 }
 
 // lateGroups returns the first late position and the end of the early ones.
@@ -80,9 +80,9 @@ func windowBounds(n int64, w [2]float64) (lo, hi int64, err error) {
 	return lo, hi, nil
 }
 
-// draw takes k of the positions [lo, hi) by a Fisher-Yates shuffle that stores
+// drawRows takes k of the positions [lo, hi) by a Fisher-Yates shuffle that stores
 // only the slots it has moved.
-func draw(lo, hi, k int64, seed uint64, stream string) ([]int64, error) {
+func drawRows(lo, hi, k int64, seed uint64, stream string) ([]int64, error) {
 	n := hi - lo
 	if k > n {
 		return nil, fault.Inputf("empty", "palimpsest: selection: %d rows asked for, %d positions between %d and %d", k, n, lo, hi)

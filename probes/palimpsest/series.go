@@ -25,10 +25,13 @@ func (q *query) series() []probes.Series {
 	slices.SortFunc(byPos, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(q.s.Pos[a], q.s.Pos[b]), cmp.Compare(a, b))
 	})
-	out := []probes.Series{q.binned("bins", byPos, q.d), q.trend(byPos)}
-	out = append(out, q.binned("bins control random order", q.shuffled(byPos), q.d))
+	out := []probes.Series{q.binned("bins", byPos, byPos, q.d), q.trend(byPos)}
+	out = append(out, q.binned("bins control random order", byPos, q.shuffled(byPos), q.d))
 	for _, f := range q.refs {
-		out = append(out, q.binned("bins control reference "+f.name, byPos, f.d))
+		out = append(out, q.binned("bins control reference "+f.name, byPos, byPos, f.d))
+	}
+	if m := q.marks(byPos); len(m.Rows) > 0 {
+		out = append(out, m)
 	}
 	if q.nullZ != nil {
 		out = append(out, q.quantiles())
@@ -49,18 +52,17 @@ func (q *query) span(byPos []int32) float64 {
 }
 
 // binned averages d in equal-count bins of the given order of units, as
-// differences from its overall mean. Positions come from the true order.
-func (q *query) binned(name string, order []int32, d []float64) probes.Series {
+// differences from its overall mean. Positions come from the true order, byPos.
+func (q *query) binned(name string, byPos, order []int32, d []float64) probes.Series {
 	out := probes.Series{Name: name,
 		Columns: []string{"pos_first", "pos_last", "pos_mid", "units", "mean_d", "se"},
 		Units:   []string{"position", "position", "% of run", "units", q.s.Measure, q.s.Measure}}
-	m, _ := stat.MeanVar(d)
-	sorted := slices.Clone(q.s.Pos)
-	slices.Sort(sorted)
-	size := q.s.Meta.N
-	if size == 0 {
-		size = sorted[len(sorted)-1] + 1
+	if q.s.Step != nil {
+		out.Columns, out.Units = append(out.Columns, "step"), append(out.Units, "step")
 	}
+	m, _ := stat.MeanVar(d)
+	sorted := take(q.s.Pos, byPos)
+	size := q.span(byPos)
 	k := min(bins, len(order)/2)
 	for b := range k {
 		lo, hi := b*len(order)/k, (b+1)*len(order)/k
@@ -69,8 +71,24 @@ func (q *query) binned(name string, order []int32, d []float64) probes.Series {
 		for _, p := range sorted[lo:hi] {
 			mid += float64(p)
 		}
-		mid = 100 * (mid/float64(hi-lo) + 0.5) / float64(size)
-		out.Rows = append(out.Rows, []float64{float64(sorted[lo]), float64(sorted[hi-1]), mid, float64(hi - lo), bm - m, math.Sqrt(bv / float64(hi-lo))})
+		mid = 100 * (mid/float64(hi-lo) + 0.5) / size
+		row := []float64{float64(sorted[lo]), float64(sorted[hi-1]), mid, float64(hi - lo), bm - m, math.Sqrt(bv / float64(hi-lo))}
+		if q.s.Step != nil {
+			row = append(row, float64(q.s.Step[byPos[(lo+hi)/2]]))
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out
+}
+
+// marks are the positions where checkpoints that serve as references end.
+func (q *query) marks(byPos []int32) probes.Series {
+	out := probes.Series{Name: "marks", Columns: []string{"pos"}, Units: []string{"% of run"}}
+	for _, b := range q.o.RefBasis {
+		if _, step, err := parseBasis(b); err == nil && step >= 0 { // all rows lie after it
+			out.Labels = append(out.Labels, b)
+			out.Rows = append(out.Rows, []float64{100 * float64(q.s.Pos[byPos[0]]) / q.span(byPos)})
+		}
 	}
 	return out
 }

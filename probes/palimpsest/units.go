@@ -10,10 +10,10 @@ import (
 )
 
 // groupBy replaces rows by units: the rows with one key. Scores, covariates and
-// positions become means. Rows that cannot be scored drop out before the mean is
+// positions become means, or scores sums. Rows that cannot be scored drop out before the mean is
 // taken. A unit that spans strata is an error; a category that differs inside a
 // unit becomes that of its first row.
-func (s *Sample) groupBy(key []int64) error {
+func (s *Sample) groupBy(key []int64, sums bool) error {
 	before := s.Len()
 	ok := func(i int) bool {
 		for _, l := range s.L {
@@ -71,6 +71,11 @@ func (s *Sample) groupBy(key []int64) error {
 	}
 	for m := range s.L {
 		s.L[m] = mean(s.L[m])
+		for u := range s.L[m] {
+			if sums {
+				s.L[m][u] = math.Round(s.L[m][u] * float64(start[u+1]-start[u])) // counts
+			}
+		}
 	}
 	for c := range s.Covariates {
 		s.Covariates[c].X = mean(s.Covariates[c].X)

@@ -26,6 +26,13 @@ type oracle struct {
 		Diff, SE float64
 	}
 	Quantile struct{ X, P, Q []float64 }
+	Chi2     []struct{ X, DF, LogSF float64 }
+	Kruskal  []struct {
+		X      []float64
+		Code   []int32
+		Groups int
+		H, P   float64
+	}
 }
 
 func loadOracle(t *testing.T) oracle {
@@ -95,6 +102,17 @@ func TestAgainstScipy(t *testing.T) {
 		}
 		relClose(t, "mean difference", d, c.Diff, 1e-13)
 		relClose(t, "welch se", se, c.SE, 1e-12)
+	}
+	for _, c := range o.Chi2 {
+		relClose(t, "chi-squared tail", LogTailChi2(c.X, c.DF), c.LogSF, 1e-10)
+	}
+	for _, c := range o.Kruskal {
+		h, lp, _, err := KruskalWallis(NewRanks(c.X), c.Code, c.Groups)
+		if err != nil {
+			t.Fatal(err)
+		}
+		relClose(t, "kruskal-wallis H", h, c.H, 1e-12)
+		relClose(t, "kruskal-wallis p", math.Exp(lp), c.P, 1e-10)
 	}
 	for i, p := range o.Quantile.P {
 		relClose(t, "quantile", Quantile(o.Quantile.X, p), o.Quantile.Q[i], 1e-14)

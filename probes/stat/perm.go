@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -37,6 +38,18 @@ type Tally struct {
 	GE, LE, AbsGE int64 // >=, <=, and >= in absolute value
 	Total         int64 // arrangements compared
 	Exact         bool  // Total is every arrangement, the observed one among them
+}
+
+func (t *Tally) count(ge, le, abs bool) {
+	for _, c := range []struct {
+		hit bool
+		n   *int64
+	}{{ge, &t.GE}, {le, &t.LE}, {abs, &t.AbsGE}} {
+		if c.hit {
+			*c.n++
+		}
+	}
+	t.Total++
 }
 
 func (t Tally) logP(hits int64) float64 {
@@ -87,13 +100,43 @@ func PermuteRanks(strata []RankPair, o Perm) (Tally, error) {
 		return k.enumerate(), nil
 	}
 	obs := k.observed()
-	return k.run(o, func(t *Tally, _ int, s []int128) {
-		ge, le, abs := k.compare(s, obs)
-		t.GE += ge
-		t.LE += le
-		t.AbsGE += abs
-		t.Total++
-	}), nil
+	return k.run(o, func(t *Tally, _ int, s []int128) { t.count(k.compare(s, obs)) }), nil
+}
+
+// PermuteScores compares T = sum r_i h_i, with r the ranks of position and h small
+// counts, over all strata, with its value after permuting h within each stratum.
+// All sums are integers, so the comparison is exact. Enumeration, ties and cost are
+// those of PermuteRanks. Strata whose ranks or counts are constant are allowed as
+// long as one is not.
+func PermuteScores(r []Ranks, h [][]int32, o Perm) (Tally, error) {
+	if len(r) != len(h) || len(r) == 0 {
+		return Tally{}, fmt.Errorf("stat: permutation: %d strata of ranks and %d of counts", len(r), len(h))
+	}
+	strata := make([]RankPair, len(r))
+	varies := false
+	for g := range r {
+		n := len(r[g].C)
+		if len(h[g]) != n || n == 0 {
+			return Tally{}, fmt.Errorf("stat: permutation: stratum %d has %d ranks and %d counts, want equal and at least 1", g, n, len(h[g]))
+		}
+		lo, hi := slices.Min(h[g]), slices.Max(h[g])
+		if float64(max(-lo, hi))*float64(n)*float64(n) > 1<<62 {
+			return Tally{}, fmt.Errorf("stat: permutation: stratum %d has a count of %d over %d units, want sums within 2^62", g, max(-lo, hi), n)
+		}
+		varies = varies || r[g].Ties < n && lo < hi
+		strata[g] = RankPair{r[g], Ranks{C: h[g]}}
+	}
+	if !varies {
+		return Tally{}, fmt.Errorf("stat: permutation: %w", ErrConstant)
+	}
+	o = o.withDefaults()
+	k := newKernel(strata)
+	k.total = true
+	if len(strata) == 1 && len(h[0]) <= EnumerateUpTo {
+		return k.enumerate(), nil
+	}
+	obs := k.observed()
+	return k.run(o, func(t *Tally, _ int, s []int128) { t.count(k.compare(s, obs)) }), nil
 }
 
 // NullZ returns Z of o.B random orders, in order of replicate: what a test of
@@ -130,6 +173,7 @@ type kernel struct {
 	strata []RankPair
 	weight []float64 // of each stratum's sum of products in Z
 	most   int       // units in the largest stratum
+	total  bool      // compare the integer sum over strata instead of Z
 }
 
 func newKernel(strata []RankPair) *kernel {
@@ -161,27 +205,25 @@ func (k *kernel) z(s []int128) float64 {
 	return z
 }
 
-func (k *kernel) compare(s, obs []int128) (ge, le, abs int64) {
-	bit := func(b bool) int64 {
-		if b {
-			return 1
-		}
-		return 0
-	}
-	if len(s) == 1 {
-		c := s[0].cmp(obs[0])
-		v, w := s[0], obs[0]
-		if v.hi < 0 {
-			v = v.neg()
-		}
-		if w.hi < 0 {
-			w = w.neg()
-		}
-		return bit(c >= 0), bit(c <= 0), bit(v.cmp(w) >= 0)
+// compare reports whether s reaches obs from above, from below, and in absolute
+// value about the mean 0.
+func (k *kernel) compare(s, obs []int128) (ge, le, abs bool) {
+	if len(s) == 1 || k.total {
+		v, w := sumOf(s), sumOf(obs)
+		c := v.cmp(w)
+		return c >= 0, c <= 0, v.abs().cmp(w.abs()) >= 0
 	}
 	a, b := k.z(s), k.z(obs)
 	tol := 1e-12 * max(1, math.Abs(b))
-	return bit(a >= b-tol), bit(a <= b+tol), bit(math.Abs(a) >= math.Abs(b)-tol)
+	return a >= b-tol, a <= b+tol, math.Abs(a) >= math.Abs(b)-tol
+}
+
+func sumOf(s []int128) int128 {
+	var t int128
+	for _, v := range s {
+		t = t.plus(v)
+	}
+	return t
 }
 
 // run draws o.B replicates and folds them. visit gets a worker's own tally.
@@ -252,11 +294,7 @@ func (k *kernel) enumerate() Tally {
 	obs := k.observed()
 	t := Tally{Exact: true}
 	visit := func() {
-		ge, le, abs := k.compare([]int128{dot(r, p.S.C)}, obs)
-		t.GE += ge
-		t.LE += le
-		t.AbsGE += abs
-		t.Total++
+		t.count(k.compare([]int128{dot(r, p.S.C)}, obs))
 	}
 	visit()
 	c := make([]int, len(r))

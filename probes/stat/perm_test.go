@@ -130,6 +130,26 @@ func TestWideSums(t *testing.T) {
 	}
 }
 
+// Published vector: positions 0..5, counts 0 0 1 0 2 3, exact p 24/720.
+func TestPermuteScores(t *testing.T) {
+	r := NewIntRanks([]int64{0, 1, 2, 3, 4, 5})
+	h := []int32{0, 0, 1, 0, 2, 3}
+	got, err := PermuteScores([]Ranks{r}, [][]int32{h}, Perm{})
+	if err != nil || got.GE != 24 || got.Total != 720 || !got.Exact {
+		t.Errorf("tally %+v, %v, want 24 of 720", got, err)
+	}
+	// Two copies as strata: both must be at their top, within Monte Carlo error.
+	two, err := PermuteScores([]Ranks{r, r}, [][]int32{{0, 0, 0, 0, 0, 9}, {0, 0, 0, 0, 0, 9}}, Perm{B: 20000, Seed: 1})
+	if p := math.Exp(two.Greater()); err != nil || math.Abs(p-1./36) > 0.006 {
+		t.Errorf("two strata at their top: p %g, %v, want 1/36", p, err)
+	}
+	for _, bad := range [][]int32{{1, 1, 1, 1, 1, 1}, {1, 2}} {
+		if _, err := PermuteScores([]Ranks{r}, [][]int32{bad}, Perm{}); err == nil {
+			t.Errorf("counts %v were accepted", bad)
+		}
+	}
+}
+
 func TestPermutationUniformUnderNull(t *testing.T) {
 	const sets, n = 500, 40
 	p := make([]float64, sets)

@@ -186,6 +186,18 @@ func (a int128) add(v int64) int128 {
 	return int128{a.hi + v>>63 + int64(carry), lo}
 }
 
+func (a int128) plus(b int128) int128 {
+	lo, carry := bits.Add64(a.lo, b.lo, 0)
+	return int128{a.hi + b.hi + int64(carry), lo}
+}
+
+func (a int128) abs() int128 {
+	if a.hi < 0 {
+		return a.neg()
+	}
+	return a
+}
+
 func (a int128) cmp(b int128) int {
 	if a.hi != b.hi {
 		return cmp.Compare(a.hi, b.hi)

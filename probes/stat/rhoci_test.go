@@ -67,6 +67,28 @@ func TestRhoSETies(t *testing.T) {
 	relClose(t, "se", RhoSE(NewRanks(x), NewRanks(y)), math.Sqrt(v/float64(n)), 1e-12)
 }
 
+// The bootstrap by multiplicities must equal ranking the drawn sample itself.
+func TestBootstrapRho(t *testing.T) {
+	g := gen.New(12)
+	n := 60
+	x, y := make([]float64, n), make([]float64, n)
+	for i := range x {
+		x[i], y[i] = float64(g.Below(4)), float64(g.Below(30))+float64(g.Below(9))*x[i]
+	}
+	o := Boot{B: 50, Seed: 2}
+	got := BootstrapRho(NewRanks(x), NewRanks(y), o)
+	want := Bootstrap(n, o, func(idx []int32) float64 {
+		var a, b []float64
+		for _, i := range idx {
+			a, b = append(a, x[i]), append(b, y[i])
+		}
+		return NewRanks(a).Rho(NewRanks(b))
+	})
+	for j := range got {
+		relClose(t, "replicate", got[j], want[j], 1e-12)
+	}
+}
+
 func TestKSUniformRefuses(t *testing.T) {
 	for _, x := range [][]float64{nil, {0.5, 1.5}, {math.NaN()}, {-1}} {
 		if _, _, err := KSUniform(x); err == nil {

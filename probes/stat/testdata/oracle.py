@@ -86,6 +86,17 @@ for n, p in [(1, 1), (2, 1), (10, 1), (10, 2), (50, 1.3), (200, 1), (200, 1.2), 
     ks.append(dict(x=arr(x) if n <= 200 else None, n=n, d=float(r.statistic), p=float(r.pvalue)))
 out["ks"] = ks
 
+ch = [(0.1, 1), (3, 1), (50, 1), (3, 7.5), (30, 12), (900, 3), (1400, 3), (5000, 10), (120, 100), (700, 500)]
+out["chi2"] = [dict(x=float(x), df=float(k), logsf=float(mp.log(mp.gammainc(mp.mpf(k) / 2, mp.mpf(x) / 2, regularized=True)))) for x, k in ch]
+kw = []
+for n, g, lev in [(30, 3, 0), (40, 4, 3)]:
+    x, c = rng.normal(size=n), rng.integers(0, g, n)
+    x = x + 0.5 * c
+    if lev: x = np.round(x * lev / 2)
+    r = stats.kruskal(*[x[c == k] for k in range(g)])
+    kw.append(dict(x=arr(x), code=[int(v) for v in c], groups=g, h=float(r.statistic), p=float(r.pvalue)))
+out["kruskal"] = kw
+
 wl = []
 for n1, n2 in [(5, 9), (40, 3)]:
     a, b = rng.normal(1, 2, n1), rng.normal(0, 1, n2)
