@@ -80,9 +80,9 @@ type tensor struct {
 // raw returns the mapped bytes.
 func (t *tensor) raw() []byte { return t.file.Bytes()[t.at : t.at+t.Bytes : t.at+t.Bytes] }
 
-// Open opens a checkpoint: its folder, a models--* folder of the hub cache,
-// or one .safetensors file. It reads headers, the index and config.json, and
-// maps the rest. The cost does not depend on the size of the weights.
+// Open opens a checkpoint: its folder, a models--* folder of the hub cache, or
+// one .safetensors or .gguf file. It reads headers, the index and config.json,
+// and maps the rest. The cost does not depend on the size of the weights.
 func Open(path string) (*Checkpoint, error) {
 	p, err := locate(path)
 	if err != nil {

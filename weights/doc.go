@@ -17,7 +17,10 @@
 //
 // The formats are those of the safetensors library's README and of ggml's
 // docs/gguf.md; what llama.cpp's converters changed is undone, and each
-// architecture is checked against the converter itself. The rotary tables
+// architecture is checked against the converter itself. GGUF does not store
+// everything: Mistral's and StarCoder2's sliding window, an activation other
+// than the family's, Gemma's query_pre_attn_scalar and Gemma 3's pattern of
+// sliding layers are lost, and are taken as llama.cpp takes them. The rotary tables
 // follow transformers 5.23 (modeling_rope_utils). The digest of the
 // weights is defined at Digests; it does not depend on sharding, tensor order
 // or metadata, so it names the weights and not the files.

@@ -368,6 +368,22 @@ func (g *ggufConfig) cohere() {
 	g.flatRope()
 }
 
+func (g *ggufConfig) cohere2() {
+	g.llamaLike("cohere2")
+	g.must("layer_norm_eps", "attention.layer_norm_epsilon")
+	g.must("logit_scale", "logit_scale")
+	g.must("sliding_window", "attention.sliding_window")
+	g.number("sliding_window_pattern", 4)
+	g.flatRope()
+}
+
+func (g *ggufConfig) glm4() {
+	g.llamaLike("glm4")
+	g.rmsEps()
+	g.flag("attention_bias", g.tensor("blk.0.attn_q.bias"))
+	g.flatRope()
+}
+
 func (g *ggufConfig) granite() {
 	g.llamaLike("granite")
 	g.rmsEps()

@@ -229,9 +229,12 @@ func (g *ggufConfig) rope(baseKey string, scaled bool) []member {
 			g.fail("%s.%s: found %s, want a number", g.arch, baseKey, v)
 		}
 	}
-	if dim, ok := g.uint("rope.dimension_count"); ok && dim != g.headDim() {
-		ms = append(ms, member{"partial_rotary_factor", jsontext.Value(strconv.FormatFloat(float64(dim)/float64(g.headDim()), 'g', -1, 64))})
+	// Always written: where config.json has none, some families take a quarter.
+	partial := 1.0
+	if dim, ok := g.uint("rope.dimension_count"); ok && g.headDim() > 0 {
+		partial = float64(dim) / float64(g.headDim())
 	}
+	ms = append(ms, member{"partial_rotary_factor", jsontext.Value(strconv.FormatFloat(partial, 'g', -1, 64))})
 	kind := "default"
 	if scaled {
 		var more []member

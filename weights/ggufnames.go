@@ -103,6 +103,8 @@ func families() []family {
 		{"stablelm", llamaGlobal(), llamaBlock, with(llamaParts(), "attn_q_norm", "self_attn.q_layernorm.norms.%d", "attn_k_norm", "self_attn.k_layernorm.norms.%d"), nil, (*ggufConfig).stablelm},
 		{"starcoder2", llamaGlobal(), llamaBlock, with(llamaParts(), "ffn_gate", "", "ffn_up", "mlp.c_fc", "ffn_down", "mlp.c_proj"), nil, (*ggufConfig).starcoder2},
 		{"command-r", llamaGlobal(), llamaBlock, llamaParts(), nil, (*ggufConfig).cohere},
+		{"cohere2", llamaGlobal(), llamaBlock, llamaParts(), nil, (*ggufConfig).cohere2},
+		{"glm4", llamaGlobal(), llamaBlock, with(llamaParts(), "post_attention_norm", "post_self_attn_layernorm", "post_ffw_norm", "post_mlp_layernorm", "ffn_gate", "", "ffn_up", "mlp.gate_up_proj"), nil, (*ggufConfig).glm4},
 		{"granite", llamaGlobal(), llamaBlock, llamaParts(), rotated, (*ggufConfig).granite},
 		{"smollm3", llamaGlobal(), llamaBlock, llamaParts(), rotated, (*ggufConfig).smollm3},
 	}

@@ -71,6 +71,9 @@ CASES = {
     "stablelm-parallel": ("stablelm", "f16", llama | dict(hidden_size=32, use_parallel_residual=True, qk_layernorm=True, partial_rotary_factor=0.25, layer_norm_eps=1e-5)),
     "starcoder2": ("starcoder2", "f16", llama | dict(norm_epsilon=1e-5, use_bias=True, sliding_window=None) | rope()),
     "cohere": ("cohere", "f16", llama | dict(logit_scale=0.25, use_qk_norm=True, layer_norm_eps=1e-5) | rope(8e6)),
+    "cohere2": ("cohere2", "f16", llama | dict(num_hidden_layers=4, logit_scale=0.25, sliding_window=8, layer_norm_eps=1e-5) | rope(5e4)),
+    "glm4": ("glm4", "f16", llama | dict(head_dim=8, attention_bias=True) | rope(partial_rotary_factor=0.5)),
+    "gpt_neox-full": ("gpt_neox", "f16", mha | dict(rotary_pct=1.0, use_parallel_residual=False, attention_bias=False)),
     "granite": ("granite", "f16", llama | dict(attention_multiplier=0.25, embedding_multiplier=6.0, residual_multiplier=0.22, logits_scaling=3.0) | rope()),
     "smollm3": ("smollm3", "f16", llama | dict(num_hidden_layers=4, no_rope_layer_interval=4) | rope(5e4)),
 }
@@ -111,8 +114,10 @@ load_hparams = conversion_base.ModelBase.load_hparams
 
 
 def older_keys(*a, **k):
-    """The converter wants GPT-NeoX's older key, which transformers 5 no longer writes."""
+    """The converter wants older keys, which transformers 5 no longer writes."""
     hparams = load_hparams(*a, **k)
+    if hparams.get("model_type") == "cohere2":
+        hparams["rotary_pct"] = 1.0
     if hparams.get("model_type") == "gpt_neox":
         hparams["rotary_pct"] = hparams["rope_parameters"]["partial_rotary_factor"]
     return hparams
