@@ -21,9 +21,28 @@ func bucket(n int) int {
 	}
 }
 
-// batchRows is the number of rows of a batch: never one, since a product of one
-// row takes another kernel and other last bits.
-func batchRows(batchTokens, T int) int { return max(2, batchTokens/T) }
+// largePath is the number of multiplications from which the Go backend takes
+// its kernels for large products. The others give other last bits.
+const largePath = 1 << 22
+
+// batchRows is the number of rows of a batch in bucket T: as many as fill
+// batchTokens, and at least so many that every product takes the same kernels
+// whatever batchTokens is. Never one: a product of one row is another matter yet.
+func (s *Spec) batchRows(batchTokens, T int) int { return max(s.leastRows(T), batchTokens/T) }
+
+func (s *Spec) leastRows(T int) int {
+	B := 2
+	for i := range s.Kinds {
+		a, m := &s.Kinds[i].Attn, &s.Kinds[i].MLP
+		q := a.Heads * a.HeadDim
+		least := min(s.Width*(q+2*a.KVHeads*a.HeadDim), q*s.Width, m.Width*s.Width) * T
+		if T < longBucket { // from there on scores are taken window by window
+			least = min(least, q*T*T)
+		}
+		B = max(B, (largePath+least-1)/least)
+	}
+	return B
+}
 
 // shape identifies the executables of a batch.
 type shape struct {
@@ -52,7 +71,7 @@ func (m *Model) pack(items []*item, batchTokens int) []batch {
 	key := func(it *item) shape {
 		n := len(it.w.IDs)
 		T := bucket(n)
-		return shape{T, batchRows(batchTokens, T), m.long(n)}
+		return shape{T, m.spec.batchRows(batchTokens, T), m.long(n)}
 	}
 	sorted := slices.Clone(items)
 	slices.SortStableFunc(sorted, func(a, b *item) int {
@@ -78,7 +97,24 @@ func (m *Model) pack(items []*item, batchTokens int) []batch {
 		out = append(out, batch{k, []*item{it}})
 	}
 	slices.SortStableFunc(out, func(a, b batch) int { return cmp.Compare(a.items[0].order, b.items[0].order) })
+	for i := range out {
+		out[i].B = m.shrink(out[i])
+	}
 	return out
+}
+
+// shrink halves the rows of a batch that is not full. On the Go backend the
+// values of a row do not depend on the number of rows once all products are
+// large (TestInvariance: bit for bit); elsewhere a bucket keeps its one shape.
+func (m *Model) shrink(b batch) int {
+	B := b.B
+	if !m.eng.backend.HasSharedBuffers() {
+		return B
+	}
+	for least := max(len(b.items), m.spec.leastRows(b.T)); (B+1)/2 >= least; {
+		B = (B + 1) / 2
+	}
+	return B
 }
 
 // long reports whether a window of n inputs takes the long rotary frequencies.

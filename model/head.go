@@ -69,17 +69,17 @@ func finish(s *Spec, x *node, take func(ok bool) *node) *node {
 
 // scoreWants says what scoreStage returns beside the log-probability.
 type scoreWants struct {
-	stats, moments, lse bool
-	vocab               int // entries that are not masked, at the front
+	stats, moments, logSum bool
+	vocab                  int // entries that are not masked, at the front
 }
 
 // scoreStage turns the outputs of logitsStage and targets [R, 1] into logprob,
-// and with moments: the plain mean and sd of ln p over the vocabulary; with lse:
-// the log-sum-exp; with stats: entropy, sd, rank, argmax id, argmax logprob. All [R].
+// and with moments: the plain mean and sd of ln p over the vocabulary; with logSum:
+// ln sum exp(x - max); with stats: entropy, sd, rank, argmax id, argmax logprob. All [R].
 //
-// ln p = x - lse with lse = max + ln sum exp(x - max). Softmax subtracts the
-// row's maximum, so its largest entry is 1 / sum exp(x - max) and gives the
-// sum without another exponential.
+// ln p = x - max - ln sum exp(x - max). Softmax subtracts the row's maximum, so
+// its largest entry is 1 / sum exp(x - max) and gives the sum without another
+// exponential.
 func scoreStage(want scoreWants) func(in []*node) []*node {
 	return func(in []*node) []*node {
 		x, blocks, target := in[0], in[1], in[2]
@@ -93,35 +93,37 @@ func scoreStage(want scoreWants) func(in []*node) []*node {
 		}
 		x = graph.Reshape(x, R, V)
 		p := softmax(x)
-		lse := graph.Sub(top, graph.Log(graph.ReduceMax(p, 1)))
+		logSum := graph.Neg(graph.Log(graph.ReduceMax(p, 1)))
 		// The target's logit comes from these very logits: a product with the
 		// gathered row of the matrix would differ in the last bit and give a
 		// wrong rank.
 		xt := graph.Gather(x, graph.Concatenate([]*node{rows(target), target}, 1))
-		out := []*node{graph.Sub(xt, lse)}
+		out := []*node{graph.Sub(graph.Sub(xt, top), logSum)}
 		if want.moments {
-			out = append(out, moments(x, lse, want.vocab)...)
+			out = append(out, moments(x, top, logSum, want.vocab)...)
 		}
-		if want.lse {
-			out = append(out, lse)
+		if want.logSum {
+			out = append(out, logSum)
 		}
 		if !want.stats {
 			return out
 		}
 		f := func(v float64) *node { return graph.Scalar(x.Graph(), dtypes.Float32, v) }
 		rank := graph.ReduceSum(graph.Where(graph.GreaterThan(x, row(xt)), f(1), f(0)), 1)
-		// Entropy and variance about m, a first estimate of the mean of x under p
-		// that need not be exact: with d = x - m and e = E[d],
-		// H = lse - m - e and the variance is E[d^2] - e^2, where e is a rounding
-		// error and nothing cancels. x is overwritten by d, p by p d.
-		m := graph.ReduceSum(graph.Mul(p, x), 1)
-		d := graph.Sub(x, row(m))
+		// From here on relative to the maximum: an offset common to all logits
+		// costs no digits. Entropy and variance are taken about m, an estimate of
+		// the mean of z under p: with d = z - m and e = E[d], a rounding error,
+		// H = ln sum - m - e and the variance is E[d^2] - e^2. Each array is
+		// overwritten by the next.
+		z := graph.Sub(x, row(top))
+		m := graph.ReduceSum(graph.Mul(p, z), 1)
+		d := graph.Sub(z, row(m))
 		pd := graph.Mul(p, d)
 		e := graph.ReduceSum(pd, 1)
 		second := graph.ReduceSum(graph.Mul(pd, d), 1)
-		entropy := graph.Sub(graph.Sub(lse, m), e)
+		entropy := graph.Sub(graph.Sub(logSum, m), e)
 		sd := graph.Sqrt(graph.MaxScalar(graph.Sub(second, graph.Mul(e, e)), 0))
-		return append(out, entropy, sd, rank, arg, graph.Sub(top, lse))
+		return append(out, entropy, sd, rank, arg, graph.Neg(logSum))
 	}
 }
 
@@ -129,16 +131,16 @@ func scoreStage(want scoreWants) func(in []*node) []*node {
 func rows(x *node) *node { return graph.Iota(x.Graph(), x.Shape(), 0) }
 
 // moments returns the mean and the ddof-1 sd of ln p over the first n entries.
-func moments(x, lse *node, n int) []*node {
+func moments(x, top, logSum *node, n int) []*node {
 	R := x.Shape().Dim(0)
-	lp := graph.Sub(x, graph.Reshape(lse, R, 1))
+	z := graph.Sub(x, graph.Reshape(top, R, 1))
 	if n < x.Shape().Dim(1) {
-		lp = cut(lp, 0, n)
+		z = cut(z, 0, n)
 	}
-	mean := graph.MulScalar(graph.ReduceSum(lp, 1), 1/float64(n))
-	d := graph.Sub(lp, graph.Reshape(mean, R, 1))
+	mean := graph.MulScalar(graph.ReduceSum(z, 1), 1/float64(n))
+	d := graph.Sub(z, graph.Reshape(mean, R, 1))
 	usd := graph.Sqrt(graph.MulScalar(graph.ReduceSum(graph.Mul(d, d), 1), 1/math.Max(1, float64(n-1))))
-	return []*node{mean, usd}
+	return []*node{graph.Sub(mean, logSum), usd}
 }
 
 // argmax returns the smallest id of the largest logit of each row, x [R, n, size]

@@ -38,7 +38,7 @@ func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
 	if o.TopK < 0 || o.TopK > V {
 		return nil, fault.Usagef("model: top %d: the vocabulary has %d entries", o.TopK, V)
 	}
-	h := &headRun{m: m, o: *o, want: scoreWants{stats: !o.LogprobOnly, moments: o.Moments, lse: o.TopK > 0, vocab: V}}
+	h := &headRun{m: m, o: *o, want: scoreWants{stats: !o.LogprobOnly, moments: o.Moments, logSum: o.TopK > 0, vocab: V}}
 	if o.Vocab > 0 {
 		h.want.vocab = o.Vocab
 	}
@@ -121,7 +121,7 @@ func (h *headRun) empty(n int) Scores {
 	if h.want.moments {
 		s.UMean, s.USD = make([]float32, n), make([]float32, n)
 	}
-	if h.want.lse {
+	if h.want.logSum {
 		s.TopID, s.TopLogprob = make([][]int32, n), make([][]float32, n)
 	}
 	return s
@@ -198,7 +198,7 @@ func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
 			return err
 		}
 	}
-	if h.want.lse {
+	if h.want.logSum {
 		if err := h.top(ps, logits[0], take()); err != nil {
 			return err
 		}
@@ -231,15 +231,16 @@ func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
 
 // top selects the largest logits of each row. The Go backend's TopK sorts the
 // whole row, which takes seconds; a scan with a small heap does not.
-func (h *headRun) top(ps []place, logits, lse *tensors.Tensor) error {
+func (h *headRun) top(ps []place, logits, logSum *tensors.Tensor) error {
 	V := h.m.spec.Vocab
-	return read(lse, func(lse []float32) {
+	return read(logSum, func(sum []float32) {
 		_ = read(logits, func(x []float32) {
 			for i, p := range ps {
-				ids := largest(x[i*V:i*V+h.want.vocab], h.o.TopK)
+				row := x[i*V : i*V+h.want.vocab]
+				ids := largest(row, h.o.TopK)
 				lp := make([]float32, len(ids))
 				for k, id := range ids {
-					lp[k] = x[i*V+int(id)] - lse[i]
+					lp[k] = (row[id] - row[ids[0]]) - sum[i]
 				}
 				p.it.scores.TopID[p.j], p.it.scores.TopLogprob[p.j] = ids, lp
 			}

@@ -34,7 +34,7 @@ func (m *Model) Forecast(T int) Forecast {
 
 func forecast(s *Spec, i Info, batchTokens, inflight, T int) Forecast {
 	T = bucket(T)
-	B := int64(batchRows(batchTokens, T))
+	B := int64(s.batchRows(batchTokens, T))
 	tokens := B * int64(T)
 	var widest int64
 	for k := range s.Kinds {
