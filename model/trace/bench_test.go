@@ -21,7 +21,7 @@ func benchTrace(b *testing.B, docs, rows int) (Identity, []DocTokens) {
 	of.Checkpoint.Vocab = 50304
 	var src []DocTokens
 	for _, x := range few {
-		if x.Tokens.ID != nil && len(x.Tokens.ID) > 0 {
+		if len(x.Tokens.ID) > 0 {
 			src = append(src, x)
 		}
 	}
@@ -64,12 +64,6 @@ func BenchmarkWrite(b *testing.B) {
 			for b.Loop() {
 				d := newMem()
 				writeAll(b, d, path, of, docs, Options{})
-				if b.N == 1 {
-					n := 0
-					for _, f := range d.files {
-						n += len(f.b)
-					}
-				}
 			}
 			perToken(b, len(docs)*64)
 			d := newMem()

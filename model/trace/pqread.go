@@ -156,8 +156,6 @@ type cursor struct {
 	at    int   // next entry
 	val   int   // next value
 	first int64 // row of the page's first entry, in a column without lists
-	data  encoding.Values
-	dict  *encoding.Values // data are indices into it
 	rest  rest
 }
 
