@@ -181,7 +181,13 @@ func (s Sources) open(need Needs) (*lockstep, error) {
 	pull := func(r *trace.Reader, rows bool) puller {
 		var seq iter.Seq2[trace.DocTokens, error]
 		if rows {
-			seq = r.All()
+			var cols []string
+			for _, c := range []string{"pos", "scored", "logprob", "entropy", "sd", "rank", "id", "argmax_id", "umean", "usd"} {
+				if r.Need(c) == nil { // redacted traces lack ids, plain ones moments
+					cols = append(cols, c)
+				}
+			}
+			seq = r.Columns(cols...)
 		} else {
 			seq = func(yield func(trace.DocTokens, error) bool) {
 				for d, err := range r.Docs() {

@@ -83,7 +83,11 @@ func FromTrace(r *trace.Reader, o Read) (Sample, error) {
 	}
 	bins := make(map[int]*Bin)
 	lone := -1
-	for dt, err := range r.Columns("scored", "window", "ctx", "logprob", "byte_len") {
+	cols := []string{"pos", "scored", "window", "ctx", "logprob"}
+	if r.Need("byte_len") == nil { // redacted traces and ids have none
+		cols = append(cols, "byte_len")
+	}
+	for dt, err := range r.Columns(cols...) {
 		if err != nil {
 			return s, err
 		}
