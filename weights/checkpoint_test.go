@@ -154,3 +154,25 @@ func TestChangedWhileOpen(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkOpen(b *testing.B) {
+	for name, path := range map[string]string{
+		"one file":     filepath.Join(reference, "gpt2"),
+		"two shards":   filepath.Join(reference, "llama-mha"),
+		"gguf":         "testdata/gguf/llama.gguf",
+		"10^4 tensors": folder(b, map[string]string{singleName: string(manyTensors(10_000, "}"))}),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := Open(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := c.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
