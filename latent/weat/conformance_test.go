@@ -16,69 +16,68 @@ import (
 	"assay/probes/assoc/perm"
 )
 
-// run is every test of one vector file in the variants asked for, as a user
-// would run them: one document.
-func run(t *testing.T, f *vecfile.File, ids []int, variants []weat.Variant, boot int) (map[string]weat.Scores, weat.Document) {
+// run is the tests of one vector file as a user would run them, raw, with the
+// sign of d under the other variants known where the file has moments.
+func run(t *testing.T, f *vecfile.File) (map[string]weat.Scores, []probes.Result) {
 	t.Helper()
-	var jobs []weat.Job
 	raw := map[string]weat.Scores{}
-	for _, id := range ids {
-		for _, v := range variants {
-			shift := weat.Shift{}
-			if v != weat.Raw {
-				var err error
-				if shift, err = f.Moments.Shift(v); err != nil {
-					t.Fatal(err)
-				}
+	var out []probes.Result
+	for id := 1; id <= 10; id++ {
+		o := weat.DefaultOptions()
+		o.Boot, o.D = 0, map[weat.Variant]float64{}
+		for _, v := range weat.Variants() {
+			if v != weat.Raw && f.Moments == nil {
+				continue
 			}
-			sc, err := weat.Score(caliskan(t, id), weat.Shifted{Space: f, Shift: shift}, loss())
-			if err != nil {
-				t.Fatal(err)
-			}
+			sc := variant(t, f, id, v)
 			if v == weat.Raw {
 				raw[sc.Test.ID] = sc
 			}
-			jobs = append(jobs, weat.Job{Rep: "file", Variant: v, Scores: sc})
+			o.D[v] = weat.Sizes(scores(sc.X), scores(sc.Y)).D
+		}
+		r, err := weat.Run(raw[strconv.Itoa(id)], o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	return raw, out
+}
+
+func variant(t *testing.T, f *vecfile.File, id int, v weat.Variant) weat.Scores {
+	t.Helper()
+	shift := weat.Shift{}
+	if v != weat.Raw {
+		var err error
+		if shift, err = f.Moments.Shift(v); err != nil {
+			t.Fatal(err)
 		}
 	}
-	o := weat.DefaultOptions()
-	o.Boot = boot
-	doc, err := weat.RunAll(jobs, o)
+	sc, err := weat.Score(caliskan(t, id), weat.Shifted{Space: f, Shift: shift}, loss())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return raw, doc
-}
-
-// result finds one result of a document.
-func result(t *testing.T, doc weat.Document, id int, v weat.Variant) probes.Result {
-	t.Helper()
-	for _, r := range doc.Results {
-		if r.Settings["id"] == strconv.Itoa(id) && r.Settings["variant"] == string(v) {
-			return r
-		}
-	}
-	t.Fatalf("no result for test %d, %s", id, v)
-	return probes.Result{}
+	return sc
 }
 
 func TestGloVe(t *testing.T) {
 	var rows []weatGolden
 	golden(t, "glove840b", &rows)
 	f := open(t, glove)
-	ids := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
-	raw, doc := run(t, f, ids, weat.Variants(), 0)
-	if len(rows) != 10 || len(doc.Results) != 30 {
-		t.Fatalf("%d golden rows, %d results; want 10 and 30", len(rows), len(doc.Results))
+	raw, results := run(t, f)
+	if len(rows) != 10 {
+		t.Fatalf("%d golden rows, want 10", len(rows))
 	}
 	// Tiers of the table: name tests 3, 4, 5 and test 9 have targets of unequal length.
 	tiers := map[int]probes.Tier{1: "B", 2: "B", 3: "C", 4: "C", 5: "C", 6: "B", 7: "B", 8: "B", 9: "C", 10: "B"}
 	for _, g := range rows {
-		r := result(t, doc, g.ID, weat.Raw)
+		r := results[g.ID-1]
 		t.Run(fmt.Sprintf("test %d", g.ID), func(t *testing.T) {
 			conform(t, raw[strconv.Itoa(g.ID)], r, g)
-			near(t, "d centred", *estimate(t, result(t, doc, g.ID, weat.Centred), "d").Value, g.DCentred, 1e-9)
-			near(t, "d abtt3", *estimate(t, result(t, doc, g.ID, weat.ABTT3), "d").Value, g.DABTT3, 1e-9)
+			for v, want := range map[weat.Variant]float64{weat.Centred: g.DCentred, weat.ABTT3: g.DABTT3} {
+				sc := variant(t, f, g.ID, v)
+				near(t, "d "+string(v), weat.Sizes(scores(sc.X), scores(sc.Y)).D, want, 1e-9)
+			}
 			if r.Verdict.Tier != tiers[g.ID] {
 				t.Errorf("tier %s, want %s", r.Verdict.Tier, tiers[g.ID])
 			}
@@ -112,17 +111,17 @@ func TestGoogleNews(t *testing.T) {
 	var rows []weatGolden
 	golden(t, "word2vec", &rows)
 	f := open(t, news)
-	raw, doc := run(t, f, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, []weat.Variant{weat.Raw}, 0)
+	raw, results := run(t, f)
 	if len(rows) != 7 {
 		t.Fatalf("%d golden rows, want 7", len(rows))
 	}
 	for _, g := range rows {
 		t.Run(fmt.Sprintf("test %d", g.ID), func(t *testing.T) {
-			conform(t, raw[strconv.Itoa(g.ID)], result(t, doc, g.ID, weat.Raw), g)
+			conform(t, raw[strconv.Itoa(g.ID)], results[g.ID-1], g)
 		})
 	}
 	for id, absent := range map[int]int{3: 29, 4: 13, 5: 13} {
-		r, n := result(t, doc, id, weat.Raw), 0
+		r, n := results[id-1], 0
 		for _, l := range raw[strconv.Itoa(id)].Lost {
 			if l.Set == "X" {
 				n++
@@ -132,8 +131,8 @@ func TestGoogleNews(t *testing.T) {
 			t.Errorf("test %d: X lost %d, finding %q; want %d lost and named, undefined", id, n, r.Verdict.Finding, absent)
 		}
 	}
-	nine := result(t, doc, 9, weat.Raw)
-	if !warned(nine, "words-mapped") || !warned(result(t, doc, 2, weat.Raw), "words-lost") {
+	nine := results[8]
+	if !warned(nine, "words-mapped") || !warned(results[1], "words-lost") {
 		t.Errorf("test 9 read short for short-term and test 2 lost axe, found no warning")
 	}
 }

@@ -70,8 +70,6 @@ func TestAlignIsLongestInBytes(t *testing.T) {
 	}
 }
 
-func answer(ts []assoc.Token) []assoc.Answer { return []assoc.Answer{{Tokens: ts}} }
-
 // evidence answers every request with lp(text, word index) per token.
 func evidence(rs []assoc.Request, lp func(text string, i int) float64) assoc.Map {
 	ev := assoc.Map{}

@@ -80,7 +80,7 @@ func TestMethodsEqualBruteForce(t *testing.T) {
 					t.Fatalf("%s, %q: %d ties, want %d", name, m, got.Ties, ties)
 				}
 			}
-			b, err := TwoSample(x, y, alt, Options{Only: Bracket})
+			b, err := TwoSample(x, y, alt, Options{Only: Bracket, MaxBytes: 8 << 20})
 			if p := float64(want) / float64(total); err != nil || p < b.Lo*(1-1e-12) || p > b.Hi*(1+1e-12) {
 				t.Fatalf("%s, %v: exact p %v is outside the bracket [%v, %v], %v", name, alt, p, b.Lo, b.Hi, err)
 			}
