@@ -34,7 +34,7 @@ func (f forms) theta(p []float64) float64 {
 type moment struct {
 	label, stratum, block int
 	n                     int
-	s                     [][]float64
+	s                     [][]float64 // as the file holds them: see learner.scale
 	q                     []float64
 }
 
@@ -45,6 +45,7 @@ type learner struct {
 	strata int
 	form   geom.Form
 	own    [][]float64 // see products
+	scale  []float64   // 1/spread by layer, applied when sums are used
 }
 
 func (r *runner) learner(alpha, spread []float64) (*learner, []int, error) {
@@ -65,6 +66,9 @@ func (r *runner) learner(alpha, spread []float64) (*learner, []int, error) {
 		}
 	}
 	l := &learner{k: len(layers), w: q.v.Width, strata: len(q.d.Strata), form: q.d.Form}
+	for _, k := range layers {
+		l.scale = append(l.scale, 1/spread[k])
+	}
 	all := q.cells.Layers()
 	for c := range q.cells.Len() {
 		in := q.cells.Info(c)
@@ -78,11 +82,7 @@ func (r *runner) learner(alpha, spread []float64) (*learner, []int, error) {
 		}
 		cq := q.cells.Q(c)
 		for i, k := range layers {
-			s := slices.Clone(q.cells.Sum(c, k))
-			for j := range s {
-				s[j] /= spread[k]
-			}
-			m.s = append(m.s, s)
+			m.s = append(m.s, q.cells.Sum(c, k))
 			for j, o := range layers {
 				m.q[i*l.k+j] = cq[k*all+o] / spread[k] / spread[o]
 			}
@@ -121,7 +121,7 @@ func (l *learner) build(lab []int, use func(i int) bool) (forms, bool) {
 				c := l.cells[i]
 				n += float64(c.n)
 				for k := range s {
-					add(s[k], c.s[k], 1)
+					add(s[k], c.s[k], l.scale[k])
 				}
 				add(m.Data, c.q, 1)
 			}
@@ -166,7 +166,7 @@ func (l *learner) familyNoise(a geom.Dense, cells []int, s [][]float64, n float6
 		add(own, l.own[i], 1)
 		nn += float64(c.n) * float64(c.n)
 		for k := range b {
-			add(b[k], c.s[k], float64(c.n))
+			add(b[k], c.s[k], l.scale[k]*float64(c.n))
 		}
 	}
 	c := float64(len(cells))
@@ -196,8 +196,8 @@ func (l *learner) pairForm(a geom.Dense, idx [2][]int) {
 			continue
 		}
 		for k := range total {
-			add(total[k], l.cells[i].s[k], 1)
-			add(total[k], l.cells[j].s[k], -1)
+			add(total[k], l.cells[i].s[k], l.scale[k])
+			add(total[k], l.cells[j].s[k], -l.scale[k])
 		}
 		add(sq, l.own[min(i, j)], 1)
 		c := float64(l.cells[i].n)
@@ -248,7 +248,7 @@ func (l *learner) products(workers int) {
 		l.own[i] = make([]float64, l.k*l.k)
 		for k := range l.k {
 			for o := range l.k {
-				l.own[i][k*l.k+o] = inner(e[k], e[o])
+				l.own[i][k*l.k+o] = l.scale[k] * l.scale[o] * inner(e[k], e[o])
 			}
 		}
 	})

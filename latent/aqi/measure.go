@@ -191,13 +191,15 @@ func (r *runner) far(m *reading, e entry) error {
 	nan := math.NaN()
 	m.dbs = spreadOf{geom.DaviesBouldin(x, labels, k), nan, nan}
 	var p geom.Pairwise
+	var cloud *geom.Cloud
 	if stream {
 		if p, err = geom.PairwiseStream(r.ctx, x, labels, k, q.workers); err != nil {
 			return err
 		}
 		m.dunn, m.sil = spreadOf{p.Dunn, nan, nan}, spreadOf{p.Silhouette, nan, nan}
 	} else if r.o.wants("dbs") || r.o.wants("dunn") || r.o.wants("silhouette") {
-		d := geom.Distances(x, q.workers)
+		cloud = geom.NewCloud(x, q.workers)
+		d := cloud.Distances()
 		p = geom.PairwiseIndices(d, labels, k)
 		db, du, si := geom.HalfSamples(d, labels, k, halfSamples, q.workers, func(j int) []int { return halfOf(labels, k, r.o.Seed, j) })
 		m.dbs = r.withSpread(m.dbs.Index, db)
@@ -219,8 +221,10 @@ func (r *runner) far(m *reading, e entry) error {
 		x, docs, labels = rs.only(q.d)
 	}
 	if k == 2 && q.d.Form == geom.Independent {
-		g := geom.Gram(x, geom.Mean(x, q.workers), q.workers)
-		cq := geom.ChenQinTest(g, labels)
+		if cloud == nil {
+			cloud = geom.NewCloud(x, q.workers)
+		}
+		cq := geom.ChenQinTest(cloud.G, labels)
 		m.cq = &cq
 	}
 	if k == 2 && r.o.wants("probe") {

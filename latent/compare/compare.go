@@ -177,10 +177,11 @@ func (p *pairing) run(out *Report) error {
 		if err != nil {
 			return err
 		}
-		if ka[i], err = geom.NewKernel(x, p.o.Workers); err != nil {
+		c := geom.NewCloud(x, p.o.Workers)
+		if ka[i], err = geom.NewKernel(c); err != nil {
 			return fmt.Errorf("compare: layer %d: %w", p.view.Layers[k], err)
 		}
-		na[i] = p.nearest(x, true)
+		na[i] = p.nearest(c, true)
 	}
 	n := ka[0].G.N
 	p.r.N["documents"] = n
@@ -205,17 +206,18 @@ func (p *pairing) run(out *Report) error {
 		if err != nil {
 			return err
 		}
-		kb, err := geom.NewKernel(y, p.o.Workers)
+		cy := geom.NewCloud(y, p.o.Workers)
+		kb, err := geom.NewKernel(cy)
 		if err != nil {
 			return fmt.Errorf("compare: layer %d: %w", p.view.Layers[k], err)
 		}
 		par.For(len(p.layers), p.o.Workers, func(i int) { out.Map[i][j] = ka[i].CKA(kb) })
-		nb := p.nearest(y, true)
+		nb := p.nearest(cy, true)
 		for i := range p.layers {
 			best = math.Max(best, na[i].Mutual(nb, 0))
 			shifted = math.Max(shifted, na[i].Mutual(nb, 1))
 		}
-		if err := p.layer(j, k, x, y, ka[j], kb, na[j], nb, out); err != nil {
+		if err := p.layer(j, k, ka[j].Cloud(x, p.o.Workers), cy, ka[j], kb, na[j], nb, out); err != nil {
 			return err
 		}
 	}
@@ -225,15 +227,13 @@ func (p *pairing) run(out *Report) error {
 	return nil
 }
 
-func (p *pairing) nearest(x geom.Rows, centred bool) geom.Neighbours {
-	if centred {
-		x = geom.Shift(x, geom.Mean(x, p.o.Workers))
-	}
-	return geom.Nearest(geom.Cosines(x, p.o.Workers), p.o.Neighbours, p.o.Workers)
+func (p *pairing) nearest(c *geom.Cloud, centred bool) geom.Neighbours {
+	return geom.Nearest(c.Cosines(centred), p.o.Neighbours, p.o.Workers)
 }
 
 // layer prints everything about one layer.
-func (p *pairing) layer(j, k int, x, y geom.Rows, ka, kb geom.Kernel, na, nb geom.Neighbours, out *Report) error {
+func (p *pairing) layer(j, k int, cx, cy *geom.Cloud, ka, kb geom.Kernel, na, nb geom.Neighbours, out *Report) error {
+	x, y := cx.X, cy.X
 	c := ka.Detail(kb, p.o.Workers)
 	var ci *probes.CI
 	if !math.IsNaN(c.SE) {
@@ -247,9 +247,9 @@ func (p *pairing) layer(j, k int, x, y geom.Rows, ka, kb geom.Kernel, na, nb geo
 		p.r.Add(p.name("cka.ruler", k), out.Inside[j][j+1], "alignment", fmt.Sprintf("debiased CKA of layers %d and %d inside A", p.view.Layers[k], p.view.Layers[p.layers[j+1]]), "degenerate")
 	}
 	p.r.Add(p.name("neighbours", k), na.Mutual(nb, 0), "fraction", fmt.Sprintf("share of common %d nearest by cosine, centred", p.o.Neighbours), "")
-	p.r.Add(p.name("neighbours.raw", k), p.nearest(x, false).Mutual(p.nearest(y, false), 0), "fraction", "the same without centring", "")
+	p.r.Add(p.name("neighbours.raw", k), p.nearest(cx, false).Mutual(p.nearest(cy, false), 0), "fraction", "the same without centring", "")
 	rsa := math.NaN()
-	if s, err := stat.Spearman(geom.Distances(x, p.o.Workers).Upper(), geom.Distances(y, p.o.Workers).Upper()); err == nil {
+	if s, err := stat.Spearman(cx.Distances().Upper(), cy.Distances().Upper()); err == nil {
 		rsa = s
 	}
 	p.r.Add(p.name("rsa", k), rsa, "rank correlation", "Spearman of Euclidean distances between documents", "degenerate")
@@ -257,7 +257,7 @@ func (p *pairing) layer(j, k int, x, y geom.Rows, ka, kb geom.Kernel, na, nb geo
 		return nil
 	}
 	p.shared(k, x, y)
-	rot, err := geom.Procrustes(x, y, p.o.Workers)
+	rot, err := geom.Procrustes(cx, cy)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func TestHealthVectors(t *testing.T) {
 			x[i*64+7] += c.add
 		}
 		d := Dense{200, 64, x}
-		s, err := SpectrumOf(d, 1)
+		s, err := SpectrumOf(NewCloud(d, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +133,7 @@ func TestTwoNN(t *testing.T) {
 func TestRotationVectors(t *testing.T) {
 	f := vectors.Load(t)
 	x, y := Dense{200, 64, vectors.G1(1, .75)}, Dense{200, 64, vectors.Y()}
-	r, err := Procrustes(x, y, 2)
+	r, err := Procrustes(NewCloud(x, 2), NewCloud(y, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestRotationVectors(t *testing.T) {
 	vectors.Near(t, "shifted", r.Shifted, f.Num("G1_vs_Y.procrustes.s_rowshift"), 1e-9)
 	vectors.Near(t, "identity", r.Identity, f.Num("G1_vs_Y.procrustes.identity"), 1e-9)
 	p, _, _ := f.Case("T10")
-	r, err = Procrustes(Dense{10, 3, p[:30]}, Dense{10, 3, p[30:]}, 1)
+	r, err = Procrustes(NewCloud(Dense{10, 3, p[:30]}, 1), NewCloud(Dense{10, 3, p[30:]}, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestRotationVectors(t *testing.T) {
 	// More dimensions than rows: the eigenbasis gives what the direct product gives.
 	wide := rand.New(rand.NewPCG(8, 8))
 	a, b := normals(wide, 20, 21), normals(wide, 20, 21)
-	got, err := Procrustes(a, b, 1)
+	got, err := Procrustes(NewCloud(a, 1), NewCloud(b, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestRotationVectors(t *testing.T) {
 		m := Mean(d, 1)
 		return Dense{22, 21, append(append(append([]float64{}, d.Data...), m...), m...)}
 	}
-	want, err := Procrustes(pad(a), pad(b), 1)
+	want, err := Procrustes(NewCloud(pad(a), 1), NewCloud(pad(b), 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,4 +209,45 @@ func TestDistanceCorrelationVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	vectors.Near(t, "T10 spearman", r, f.Num("T10.A_vs_B.rsa_spearman"), 1e-9)
+}
+
+// Everything that a cloud derives equals its direct computation, for a far mean too.
+func TestCloud(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	x := normals(r, 30, 50)
+	for i := range x.Data {
+		x.Data[i] += 20
+	}
+	copy(x.Row(7), x.Row(3)) // equal rows
+	c := NewCloud(x, 2)
+	idx := []int{2, 3, 5, 7, 11, 13, 17, 19, 23, 29}
+	s := c.Subset(idx)
+	direct := NewCloud(Subset(x, idx), 1)
+	same := func(what string, got, want Dense, tol float64) {
+		t.Helper()
+		for i := range want.Data {
+			if math.Abs(got.Data[i]-want.Data[i]) > tol {
+				t.Fatalf("%s: entry %d = %v, want %v", what, i, got.Data[i], want.Data[i])
+			}
+		}
+	}
+	same("raw", c.Raw(), Gram(x, nil, 1), 1e-8)
+	same("cosines", c.Cosines(false), Cosines(x, 1), 1e-12)
+	same("centred cosines", c.Cosines(true), Cosines(Shift(x, c.Mean), 1), 1e-12)
+	same("distances", c.Distances(), directDistances(x, 1), 1e-11)
+	if d := c.Distances().Row(3)[7]; d != 0 {
+		t.Errorf("distance of equal rows = %g, want 0", d)
+	}
+	same("subset", s.G, direct.G, 1e-10)
+	same("subset raw", s.Raw(), direct.Raw(), 1e-8)
+	a, err := SpectrumOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := SpectrumOf(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "subset rank", a.RankMe, b.RankMe, 1e-9)
+	vectors.Near(t, "subset participation", a.PRDebiased, b.PRDebiased, 1e-9)
 }

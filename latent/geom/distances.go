@@ -30,55 +30,6 @@ const near = 1e-4
 // few digits come out equal, as ranks need.
 const direct = 32
 
-// Distances returns the matrix of Euclidean distances between rows.
-// Memory n^2; cost n^2 w / 2 multiplications.
-func Distances(x Rows, workers int) Dense {
-	if x.Width() <= direct {
-		return directDistances(Collect(x), workers)
-	}
-	c := Mean(x, workers)
-	d := Gram(x, c, workers)
-	n := d.N
-	sq := make([]float64, n)
-	for i := range n {
-		sq[i] = d.Row(i)[i]
-	}
-	par.For(n, workers, func(i int) {
-		var a, b []float64
-		r := d.Row(i)
-		for j := i; j < n; j++ {
-			v := sq[i] + sq[j] - 2*r[j]
-			if i == j {
-				v = 0
-			} else if v < near*(sq[i]+sq[j]) {
-				if a == nil {
-					a, b = make([]float64, x.Width()), make([]float64, x.Width())
-					x.At(i, a)
-				}
-				x.At(j, b)
-				v = dist2(a, b)
-			}
-			r[j] = math.Sqrt(v)
-		}
-	})
-	for i := range n {
-		for j := range i {
-			d.Row(i)[j] = d.Row(j)[i]
-		}
-	}
-	return d
-}
-
-func directDistances(x Dense, workers int) Dense {
-	d := NewDense(x.N, x.N)
-	par.For(x.N, workers, func(i int) {
-		for j := range x.N {
-			d.Row(i)[j] = math.Sqrt(dist2(x.Row(i), x.Row(j)))
-		}
-	})
-	return d
-}
-
 // PairwiseIndices computes Dunn and silhouette from a matrix of distances.
 func PairwiseIndices(d Dense, labels []int, k int) Pairwise {
 	n := d.N

@@ -26,21 +26,25 @@ type Spectrum struct {
 func relZero(n int) float64 { return float64(n) * 2.2e-15 }
 
 // SpectrumOf computes all of Spectrum from the smaller of the n x n and w x w
-// matrices. Cost O(n w min(n, w) + min^3).
-func SpectrumOf(x Rows, workers int) (Spectrum, error) {
-	n := x.Len()
+// matrices. Cost O(min^3) beyond the cloud.
+func SpectrumOf(c *Cloud) (Spectrum, error) {
+	n := c.G.N
 	if n < 2 {
 		return Spectrum{}, fault.Inputf("too-few-points", "geom: spectrum: %d rows, want at least 2", n)
 	}
-	c := Mean(x, workers)
 	s := Spectrum{N: n}
-	centred, err := squareRootFree(Shift(x, c), workers)
+	wide := n <= c.X.Width()
+	g := c.G
+	if !wide {
+		g = smaller(Shift(c.X, c.Mean), c.workers)
+	}
+	e, err := eigenvalues(g)
 	if err != nil {
 		return s, err
 	}
-	for _, e := range centred.values {
-		s.Eigen = append(s.Eigen, e/float64(n-1))
-		s.Total += e / float64(n-1)
+	for _, v := range e {
+		s.Eigen = append(s.Eigen, v/float64(n-1))
+		s.Total += v / float64(n-1)
 	}
 	if s.Total == 0 {
 		return s, fault.Inputf("degenerate", "geom: spectrum: all %d rows are equal, want some variance", n)
@@ -57,19 +61,19 @@ func SpectrumOf(x Rows, workers int) (Spectrum, error) {
 	for i := range min(3, len(s.Eigen)) {
 		s.Top3 += s.Eigen[i] / s.Total
 	}
-	g := centred.gram
-	if g.N != n {
-		g = Gram(x, c, workers)
-	}
 	s.PRDebiased = math.NaN()
 	if n >= 4 {
-		s.PRDebiased = s.Total * s.Total / newHSIC(g, g, workers).value(-1)
+		s.PRDebiased = s.Total * s.Total / newHSIC(c.G, c.G, c.workers).value(-1)
 	}
-	raw, err := squareRootFree(x, workers)
-	if err != nil {
+	if wide {
+		g = c.Raw()
+	} else {
+		g = smaller(c.X, c.workers)
+	}
+	if e, err = eigenvalues(g); err != nil {
 		return s, err
 	}
-	s.RankMe = rankOf(raw.values)
+	s.RankMe = rankOf(e)
 	return s, nil
 }
 
@@ -87,17 +91,16 @@ func rankOf(e []float64) float64 {
 	return math.Exp(h)
 }
 
-type eigen struct {
-	values []float64 // descending, rounding cut to 0
-	gram   Dense     // the matrix that was decomposed: n x n if n <= w, else w x w
-}
-
-// squareRootFree returns the eigenvalues of X'X (or XX', the same but for zeros).
-func squareRootFree(x Rows, workers int) (eigen, error) {
-	g := smaller(x, workers)
+// eigenvalues of a Gram matrix, descending, rounding cut to 0.
+func eigenvalues(g Dense) ([]float64, error) {
+	for _, v := range g.Data {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fault.Inputf("nonfinite", "geom: spectrum: NaN or Inf in the rows, want finite values")
+		}
+	}
 	var e mat.EigenSym
 	if !e.Factorize(mat.NewSymDense(g.N, slices.Clone(g.Data)), false) {
-		return eigen{}, fault.Inputf("nonfinite", "geom: spectrum: eigenvalues of a %d x %d matrix did not converge, want finite rows", g.N, g.N)
+		return nil, fault.Inputf("nonfinite", "geom: spectrum: eigenvalues of a %d x %d matrix did not converge, want finite rows", g.N, g.N)
 	}
 	v := e.Values(nil)
 	slices.Reverse(v)
@@ -106,7 +109,7 @@ func squareRootFree(x Rows, workers int) (eigen, error) {
 			v[i] = 0
 		}
 	}
-	return eigen{v, g}, nil
+	return v, nil
 }
 
 // smaller returns XX' if n <= w, else X'X.

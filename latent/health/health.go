@@ -203,7 +203,8 @@ func (s *side) layer(k int) (jacks, error) {
 
 func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	on := fmt.Sprintf("%d documents", x.Len())
-	sp, err := geom.SpectrumOf(x, s.o.Workers)
+	c := geom.NewCloud(x, s.o.Workers)
+	sp, err := geom.SpectrumOf(c)
 	if f := fault.As(err); f != nil && f.Code == "degenerate" {
 		for _, w := range []string{"participation", "erank_ev", "erank_sv"} {
 			s.add(w, k, math.NaN(), "dimensions", on, "degenerate")
@@ -213,7 +214,7 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	if err != nil {
 		return jacks{}, fmt.Errorf("health: %s layer %d: %w", s.v.Name(), s.v.Layers[k], err)
 	}
-	j := newJacks(x, s.o.Workers)
+	j := newJacks(c)
 	s.b.CI(s.name("participation", k), sp.PRDebiased, "dimensions", "debiased participation ratio, "+on, "degenerate", j.pr.ci(s.o.Level))
 	s.add("participation.plain", k, sp.PR, "dimensions", "plug-in, biased down unless documents far outnumber dimensions, "+on, "")
 	s.add("erank_ev", k, sp.ERank, "dimensions", "exp entropy of covariance eigenvalues, "+on, "")
@@ -224,7 +225,7 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	for i := 0; i < x.Len(); i += 2 {
 		even = append(even, i)
 	}
-	if half, err := geom.SpectrumOf(geom.Subset(x, even), s.o.Workers); err == nil {
+	if half, err := geom.SpectrumOf(c.Subset(even)); err == nil {
 		s.add("erank_ev.half", k, half.ERank, "dimensions", fmt.Sprintf("%d documents", len(even)), "")
 		s.add("erank_sv.half", k, half.RankMe, "dimensions", fmt.Sprintf("%d documents", len(even)), "")
 		for _, p := range [][2]float64{{sp.ERank, half.ERank}, {sp.RankMe, half.RankMe}} {
@@ -247,7 +248,7 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	if shares[top] > .5 {
 		s.b.Warn("rogue-unit", "unit %d carries %.2f of the mean cosine at layer %d", top, shares[top], s.v.Layers[k])
 	}
-	s.add("twonn", k, geom.TwoNN(geom.Distances(x, s.o.Workers)), "dimensions", "intrinsic dimension from the two nearest neighbours, "+on, "too-few-points")
+	s.add("twonn", k, geom.TwoNN(c.Distances()), "dimensions", "intrinsic dimension from the two nearest neighbours, "+on, "too-few-points")
 	return j, nil
 }
 

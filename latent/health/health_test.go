@@ -85,7 +85,7 @@ func TestParticipationAtWidth(t *testing.T) {
 		g = g*6364136223846793005 + 1442695040888963407
 		x.Data[i] = float64(int64(g)) / (1 << 62)
 	}
-	s, err := geom.SpectrumOf(x, 2)
+	s, err := geom.SpectrumOf(geom.NewCloud(x, 2))
 	if err != nil {
 		t.Fatal(err)
 	}

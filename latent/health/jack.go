@@ -49,8 +49,8 @@ func (j jack) minus(o jack) jack {
 	return d
 }
 
-func newJacks(x geom.Rows, workers int) jacks {
-	c := geom.Mean(x, workers)
+func newJacks(c *geom.Cloud) jacks {
+	x := c.X
 	n := x.Len()
 	var j jacks
 	norm := make([]float64, n)
@@ -66,9 +66,9 @@ func newJacks(x geom.Rows, workers int) jacks {
 	for i := range n {
 		j.norm.loo = append(j.norm.loo, (j.norm.value*float64(n)-norm[i])/float64(n-1))
 	}
-	j.pr.value, j.pr.loo = geom.ParticipationJack(geom.Gram(x, c, workers))
-	j.cos.value, j.cos.loo = geom.CosineJack(geom.Cosines(x, workers))
-	j.cosC.value, j.cosC.loo = geom.CosineJack(geom.Cosines(geom.Shift(x, c), workers))
+	j.pr.value, j.pr.loo = geom.ParticipationJack(c.G)
+	j.cos.value, j.cos.loo = geom.CosineJack(c.Cosines(false))
+	j.cosC.value, j.cosC.loo = geom.CosineJack(c.Cosines(true))
 	return j
 }
 
