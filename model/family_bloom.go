@@ -49,8 +49,8 @@ func mpt() *Family {
 		Keys: []string{"vocab_size", "d_model", "hidden_size", "n_heads", "num_attention_heads", "n_layers", "num_hidden_layers", "max_seq_len", "layer_norm_epsilon",
 			"tie_word_embeddings", "expansion_ratio", "logit_scale", "no_bias", "norm_type", "attn_config", "attn_config.clip_qkv", "attn_config.softmax_scale",
 			"attn_config.alibi", "attn_config.alibi_bias_max", "attn_config.attn_type", "attn_config.prefix_lm", "attn_config.qk_ln"},
-		Inert: []string{"learned_pos_emb", "embedding_fraction", "init_device", "init_config", "emb_pdrop", "tokenizer_name", "verbose",
-			"attn_config.attn_impl", "attn_config.attn_pdrop", "attn_config.attn_uses_sequence_id", "attn_config.model_type"},
+		Inert: append([]string{"learned_pos_emb", "embedding_fraction", "init_device", "init_config", "emb_pdrop", "tokenizer_name", "verbose",
+			"attn_config.attn_impl", "attn_config.attn_uses_sequence_id"}, within("attn_config", commonInert)...),
 		Names: Names{
 			Base: "transformer.", Embed: "wte", Final: "norm_f", Head: "lm_head", Layer: "blocks.{l}.",
 			Block: map[string]string{"n1": "norm_1", "n2": "norm_2", "qkv": "attn.Wqkv", "o": "attn.out_proj", "up": "ffn.up_proj", "down": "ffn.down_proj"},

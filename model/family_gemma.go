@@ -6,7 +6,7 @@ import (
 	"assay/weights"
 )
 
-// gammaNorm is the norm of all Gemmas: RMS, the stored gain w multiplies as 1 + w.
+// gemmaNorm is the norm of all Gemmas: RMS, the stored gain w multiplies as 1 + w.
 func gemmaNorm() Norm { return Norm{Kind: RMSNorm, Gain: true, PlusOne: true} }
 
 // gemmaAct reads the activation. Under the key that the first release wrote,
@@ -163,10 +163,11 @@ func gemma3() *Family {
 	n.Base = "model.language_model."
 	n.Elsewhere = []Place{{"language_model.model.", "language_model.lm_head"}}
 	return &Family{
-		Name:      "gemma3",
-		Says:      "the text part (text_config) of Gemma 3 with vision, run as gemma3_text",
-		Keys:      append([]string{"text_config", "tie_word_embeddings"}, within("text_config", gemma3Keys())...),
-		Inert:     []string{"vision_config", "mm_tokens_per_image", "boi_token_index", "eoi_token_index", "image_token_index", "boi_token_id", "eoi_token_id", "image_token_id", "text_config.model_type"},
+		Name: "gemma3",
+		Says: "the text part (text_config) of Gemma 3 with vision, run as gemma3_text",
+		Keys: append([]string{"text_config", "tie_word_embeddings"}, within("text_config", gemma3Keys())...),
+		Inert: append([]string{"vision_config", "mm_tokens_per_image", "boi_token_index", "eoi_token_index", "image_token_index", "boi_token_id",
+			"eoi_token_id", "image_token_id"}, within("text_config", commonInert)...),
 		Names:     n,
 		Ignorable: append(llamaIgnorable(), "vision_tower.*", "multi_modal_projector.*", "model.vision_tower.*", "model.multi_modal_projector.*"),
 		spec: func(c *conf) (*Spec, error) {

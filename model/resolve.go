@@ -29,7 +29,8 @@ var commonInert = []string{
 	"hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "embedding_dropout", "residual_dropout", "dropout", "ffn_dropout",
 	"use_cache", "cache_implementation", "gradient_checkpointing", "is_decoder", "output_attentions", "output_hidden_states", "return_dict",
 	"num_labels", "id2label", "label2id", "problem_type", "task_specific_params", "finetuning_task",
-	"max_length", "min_length", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "pretraining_tp", "tokenizer_class",
+	"num_beams", "num_beam_groups", "num_return_sequences", "length_penalty", "diversity_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
+	"typical_p", "max_length", "min_length", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "pretraining_tp", "tokenizer_class",
 	"_attn_implementation_autoset", "attn_implementation", "_flash_attn_2_enabled", "use_bfloat16", "chunk_size_feed_forward",
 }
 

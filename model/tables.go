@@ -88,7 +88,7 @@ func (b *ALiBi) table(x []float32, heads, T int) {
 		for j := range T {
 			v := s * float64(j)
 			if b.Rounded {
-				v = float64(roundBF16(float32(roundBF16(float32(s))) * float32(j)))
+				v = float64(roundBF16(roundBF16(float32(s)) * roundBF16(float32(j))))
 			}
 			x[h*T+j] = float32(v * float64(b.Scale))
 		}
