@@ -61,7 +61,7 @@ func FromTrace(r *trace.Reader, s *Set) (Scores, error) {
 			if err != nil {
 				return out, fmt.Errorf("ghost: %s: %w", d.ID, err)
 			}
-			_, sep := seam(s.Plan.Wrappers[sc.Wrapper])
+			_, sep := seam(s.wrappers(sc.Secret)[sc.Wrapper])
 			if sc.Symbols, err = symbols(t, sep, s.Symbols(sc.Secret, sc.Candidate), s.Kind == Passphrase); err != nil {
 				return out, fmt.Errorf("ghost: %s: %w", d.ID, err)
 			}
@@ -82,13 +82,13 @@ func scoreOf(d trace.Doc, s *Set, id [3]int) (Score, error) {
 	if err := s.inRange(sc.Secret, sc.Candidate); err != nil {
 		return sc, fault.Inputf("candidates", "ghost: document %q: found secret %d, candidate %d: want 0..%d, 0..%d", d.ID, sc.Secret, sc.Candidate, s.Secrets-1, s.Controls)
 	}
-	if sc.Wrapper >= len(s.Plan.Wrappers) {
-		return sc, fault.Inputf("candidates", "ghost: document %q: found wrapper %d, want one of the plan's %d", d.ID, sc.Wrapper, len(s.Plan.Wrappers))
+	if sc.Wrapper >= len(s.wrappers(sc.Secret)) {
+		return sc, fault.Inputf("candidates", "ghost: document %q: found wrapper %d, want one of the plan's %d", d.ID, sc.Wrapper, len(s.wrappers(sc.Secret)))
 	}
 	if d.Status != trace.StatusOK {
 		return sc, fault.Inputf("unscored", "ghost: document %q: found status %q, want every candidate scored", d.ID, d.Status)
 	}
-	ctx, sep := seam(s.Plan.Wrappers[sc.Wrapper])
+	ctx, sep := seam(s.wrappers(sc.Secret)[sc.Wrapper])
 	if got, want := sc.TextSHA, sum(sep+s.Candidate(sc.Secret, sc.Candidate)); got != want {
 		return sc, fault.Inputf("candidates", "ghost: document %q: found text sha256 %.12s, want %.12s (candidate %d of secret %d)", d.ID, got, want, sc.Candidate, sc.Secret)
 	}

@@ -17,7 +17,7 @@ func (t *table) at(k, j, w int) *Score { return &t.all[(k*t.m+j)*t.w+w] }
 
 // newTable checks that every candidate was scored once after every wrapper.
 func newTable(s *Set, sc Scores, role string) (*table, error) {
-	t := &table{m: s.Controls + 1, w: len(s.Plan.Wrappers)}
+	t := &table{m: s.Controls + 1, w: len(s.wrappers(0))}
 	n := s.Secrets * t.m * t.w
 	t.all, t.have = make([]Score, n), make([]bool, n)
 	for _, x := range sc.All {
@@ -106,13 +106,13 @@ func (s *Set) unit() string {
 // constantContext reports the first wrapper whose ids before the secret depend on
 // the candidate, which would break the e-value's bound.
 func (t *table) constantContext(secrets, w int) error {
-	want := t.at(0, 0, w)
 	for k := range secrets {
+		want := t.at(k, 0, w)
 		for j := range t.m {
 			x := t.at(k, j, w)
 			if x.Context != want.Context || x.ContextSHA != want.ContextSHA {
 				return fmt.Errorf("wrapper %d: %s has %d ids before it, %s has %d",
-					w, requestID(k, j, w), x.Context, requestID(0, 0, w), want.Context)
+					w, requestID(k, j, w), x.Context, requestID(k, 0, w), want.Context)
 			}
 			for _, sy := range x.Symbols {
 				if sy.Straddle {

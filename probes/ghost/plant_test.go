@@ -174,3 +174,60 @@ func TestTrapPool(t *testing.T) {
 		t.Errorf("zero options: %v", err)
 	}
 }
+
+func TestRecords(t *testing.T) {
+	s := newSet(t, 2, 9, 10, nil)
+	_, rec, err := Plant(s, corpus(40), DefaultPlace())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := WritePlants(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := ReadPlants(strings.NewReader(string(b))); err != nil || !slices.Equal(back, rec) {
+		t.Errorf("plants do not survive their file: %v", err)
+	}
+	for name, in := range map[string]string{
+		"field": `{"secret":0,"doc":"x"}`, "two": `{"secret":0}{"secret":1}`, "cut": `{"secret":0`, "utf8": "{\"doc_id\":\"\xff\"}",
+	} {
+		if _, err := ReadPlants(strings.NewReader(in)); fault.As(err) == nil || fault.As(err).Class != fault.Input {
+			t.Errorf("%s: %v, want an input fault", name, err)
+		}
+	}
+	if _, err := ReadGens(strings.NewReader(`{"secret":0,"k":0,"text":""}`)); fault.As(err) == nil {
+		t.Errorf("k 0: %v", err)
+	}
+}
+
+func TestDocumentContexts(t *testing.T) {
+	s := newSet(t, 2, 9, 10, func(p *Plan) { p.Wrappers, p.Attempts = []string{DocumentWrappers}, 3 })
+	place := DefaultPlace()
+	place.Repeat, place.Wrappers = 3, []string{"Sealed: {secret}"}
+	docs, rec, err := Plant(s, corpus(40), place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Test(s, nil, Evidence{Suspect: fake(s, genStream(1), 0)}, Options{}); fault.As(err) == nil || fault.As(err).Class != fault.Usage {
+		t.Errorf("contexts missing: %v", err)
+	}
+	if err := s.UseDocuments(docs, rec); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for q := range Requests(s) {
+		n++
+		if !strings.HasSuffix(q.Context, "\nSealed:") || len(q.Context) > contextBytes || !strings.HasPrefix(q.Text, " ") || strings.HasPrefix(q.Context, "żółć.") && q.Context[0] == 0x82 {
+			t.Fatalf("request %+v", q)
+		}
+	}
+	if n != 2*10*3 {
+		t.Errorf("%d requests, want 60", n)
+	}
+	if err := s.UseDocuments(docs, rec[:5]); fault.As(err) == nil || !strings.Contains(err.Error(), "secret 1") {
+		t.Errorf("a copy is missing: %v", err)
+	}
+	if err := newSet(t, 2, 9, 10, nil).UseDocuments(docs, rec); fault.As(err) == nil || fault.As(err).Class != fault.Usage {
+		t.Errorf("a plan with its own wrappers: %v", err)
+	}
+}

@@ -31,7 +31,7 @@ func Requests(s *Set) iter.Seq[Request] {
 		for k := range s.Secrets {
 			for j := range s.Controls + 1 {
 				text := s.Candidate(k, j)
-				for w, wrapper := range s.Plan.Wrappers {
+				for w, wrapper := range s.wrappers(k) {
 					ctx, sep := seam(wrapper)
 					if !yield(Request{requestID(k, j, w), ctx, sep + text}) {
 						return
@@ -55,7 +55,7 @@ func WordRequests(s *Set) (iter.Seq[Request], error) {
 		for k := range s.Secrets {
 			words := s.Symbols(k, s.Index(k))
 			for i := range words {
-				ctx, sep := seam(s.Plan.Wrappers[0])
+				ctx, sep := seam(s.wrappers(k)[0])
 				if i > 0 {
 					ctx, sep = ctx+sep+strings.Join(words[:i], " "), " "
 				}

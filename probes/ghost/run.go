@@ -123,6 +123,10 @@ func Test(s *Set, c *Commitment, ev Evidence, o Options) (Outcome, error) {
 }
 
 func (t *run) load() (err error) {
+	if len(t.set.Plan.Wrappers) == 1 && t.set.Plan.Wrappers[0] == DocumentWrappers && t.set.contexts == nil {
+		return fault.Usagef("ghost: the plan scores after the planted documents: call UseDocuments with them first").
+			Hint("pass the planted corpus and its record")
+	}
 	if t.sus, err = newTable(t.set, t.ev.Suspect, "suspect"); err != nil {
 		return err
 	}
@@ -298,7 +302,7 @@ func meanOf(x []float64) float64 { return stat.Sum(x) / float64(len(x)) }
 func (t *run) finish(tier probes.Tier) (Outcome, error) {
 	r, s := &t.out.Result, t.set
 	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "ghost", 1, t.ev.Inputs, t.o.Seed
-	n := map[string]int{"secrets": s.Secrets, "controls": s.Controls, "wrappers": len(s.Plan.Wrappers), "controls_excluded": len(t.ev.Leaked)}
+	n := map[string]int{"secrets": s.Secrets, "controls": s.Controls, "wrappers": t.sus.w, "controls_excluded": len(t.ev.Leaked)}
 	for name, v := range r.N {
 		n[name] = v
 	}

@@ -25,6 +25,10 @@ const (
 	alnumDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	minBits     = 64 // below this two owners could draw one secret, and guessing is cheap
 	shortBits   = 77 // below this the result warns
+
+	// What a secrets file may claim: far above any design, far below a day's work.
+	maxCandidates = 10_000_000
+	maxSymbols    = 1000
 )
 
 // Template is a text with slots such as {noun}; each occurrence is drawn
@@ -56,6 +60,8 @@ type Set struct {
 	seed   [32]byte
 	pieces []string // template text cut at its slots: text, name, text, ...
 	order  []int    // trap: permutation of the pool
+	// contexts replace the plan's wrappers by secret, after UseDocuments.
+	contexts [][]string
 }
 
 // Ref names one candidate.
@@ -78,6 +84,10 @@ func New(seed [32]byte, s Spec) (*Set, error) {
 	set := &Set{Spec: s, seed: seed, Origin: Origin{Source: "os"}}
 	if s.Secrets < 1 || s.Controls < 1 {
 		return nil, fault.Inputf("empty", "ghost: found %d secrets with %d controls, want at least 1 of each", s.Secrets, s.Controls)
+	}
+	if s.Secrets > maxCandidates || s.Controls > maxCandidates || s.Secrets*(s.Controls+1) > maxCandidates || s.Words > maxSymbols {
+		return nil, fault.Inputf("too-large", "ghost: found %d secrets with %d controls of %d symbols, want at most %d candidates of %d symbols",
+			s.Secrets, s.Controls, s.Words, maxCandidates, maxSymbols)
 	}
 	if err := s.Plan.Validate(); err != nil {
 		return nil, err

@@ -160,6 +160,8 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"no secrets":     {Spec{Kind: Passphrase, Words: 10, Controls: 9, List: list, Plan: DefaultPlan()}, fault.Input},
 		"no controls":    {Spec{Kind: Passphrase, Words: 10, Secrets: 1, List: list, Plan: DefaultPlan()}, fault.Input},
+		"too many":       {Spec{Kind: Hex, Words: 32, Secrets: 1 << 30, Controls: 1 << 30, Plan: DefaultPlan()}, fault.Input},
+		"too long":       {Spec{Kind: Hex, Words: 1 << 30, Secrets: 1, Controls: 9, Plan: DefaultPlan()}, fault.Input},
 		"few bits":       {Spec{Kind: Passphrase, Words: 4, Secrets: 1, Controls: 9, List: list, Plan: DefaultPlan()}, fault.Input},
 		"no list":        {Spec{Kind: Passphrase, Words: 10, Secrets: 1, Controls: 9, Plan: DefaultPlan()}, fault.Input},
 		"kind":           {Spec{Kind: "dna", Words: 10, Secrets: 1, Controls: 9, Plan: DefaultPlan()}, fault.Usage},

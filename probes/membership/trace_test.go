@@ -595,3 +595,40 @@ func BenchmarkScores(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBuild reads a trace of a million token rows and evaluates the must
+// scores that need no second trace.
+func BenchmarkBuild(b *testing.B) {
+	base := toy().Tok
+	var docs []trace.Doc
+	var rows []trace.Tokens
+	text := strings.Repeat("The text of one document, cut to its five hundred and twelve tokens. ", 8)
+	for k := range 1954 {
+		x := trace.Tokens{}
+		at := int64(0)
+		for i := range 512 {
+			j := 1 + (i*7+k)%5
+			x.ID, x.ByteOff, x.ByteLen = append(x.ID, int32((i*31)%4)), append(x.ByteOff, at), append(x.ByteLen, 1)
+			at++
+			x.Logprob, x.Entropy, x.SD, x.Rank = append(x.Logprob, base.Logprob[j]), append(x.Entropy, base.Entropy[j]), append(x.SD, base.SD[j]), append(x.Rank, base.Rank[j])
+			x.ArgmaxID, x.ArgmaxLogprob = append(x.ArgmaxID, base.ArgmaxID[j]), append(x.ArgmaxLogprob, base.ArgmaxLogprob[j])
+			if x.Rank[i] == 0 {
+				x.ArgmaxID[i] = x.ID[i]
+			}
+		}
+		docs, rows = append(docs, trace.TextDoc(int32(k), fmt.Sprintf("d%d", k), []byte(text[:512]))), append(rows, x)
+	}
+	of := identity("11")
+	of.Policy.Window = 1024
+	r := write(b, "big.parquet", of, trace.Options{}, docs, rows)
+	list, err := Parse("loss,zlib,zlib:bits,mink:.1,mink:.2,minkpp:.2,rank,logrank,surp,dyn:slope")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		t, err := Build(Sources{Suspect: r}, list)
+		if err != nil || len(t.Rows) != len(docs) {
+			b.Fatal(err, len(t.Rows))
+		}
+	}
+}
