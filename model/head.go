@@ -13,15 +13,15 @@ import (
 const maskedLogit = -1e18
 
 // logitsStage maps rows h [R, d] to logits in blocks, [R, V/size, size], and the
-// maximum of each block, [R, V/size]. Inputs: h, the final norm's
-// gain and bias, the projection to a narrow embedding and the output bias where the family has them, the vocabulary
-// mask [V] with withMask, and the matrix [d, V] unless it is given as a constant:
-// the backend packs a constant once, an argument at every call.
-func logitsStage(s *Spec, w *tensors.Tensor, withMask bool) func(in []*node) []*node {
+// maximum of each block, [R, V/size]. Inputs: h, the final norm's gain and bias,
+// the projection to a narrow embedding and the output bias where the family has
+// them, and the matrix [d, V] unless it is given as a constant: the backend
+// packs a constant once, an argument at every call.
+func logitsStage(s *Spec, w *tensors.Tensor) func(in []*node) []*node {
 	return func(in []*node) []*node {
 		take := taker(in)
 		x := finish(s, take(true), take)
-		bias, mask := take(s.Head.Bias), take(withMask)
+		bias := take(s.Head.Bias)
 		var m *node
 		if w != nil {
 			m = graph.ConstTensor(x.Graph(), w)
@@ -33,9 +33,6 @@ func logitsStage(s *Spec, w *tensors.Tensor, withMask bool) func(in []*node) []*
 			x = graph.MulScalar(x, float64(c))
 		}
 		x = softcap(s.Head.Cap, x)
-		if mask != nil {
-			x = graph.Add(x, graph.ExpandLeftToRank(mask, 2))
-		}
 		R, V := x.Shape().Dim(0), x.Shape().Dim(1)
 		size := blockOf(V)
 		x = graph.Reshape(x, R, V/size, size)
@@ -73,7 +70,8 @@ type scoreWants struct {
 	vocab                  int // entries that are not masked, at the front
 }
 
-// scoreStage turns the outputs of logitsStage and targets [R, 1] into logprob,
+// scoreStage turns the outputs of logitsStage, targets [R, 1] and, where part of
+// the vocabulary is masked, a mask [1, V/size, size] into logprob,
 // and with moments: the plain mean and sd of ln p over the vocabulary; with logSum:
 // ln sum exp(x - max); with stats: entropy, sd, rank, argmax id, argmax logprob. All [R].
 //
@@ -85,6 +83,10 @@ func scoreStage(want scoreWants) func(in []*node) []*node {
 		x, blocks, target := in[0], in[1], in[2]
 		R := x.Shape().Dim(0)
 		V := x.Shape().Size() / R
+		if want.vocab < V {
+			x = graph.Add(x, in[3])
+			blocks = graph.ReduceMax(x, 2)
+		}
 		row := func(n *node) *node { return graph.Reshape(n, R, 1) }
 		top := graph.ReduceMax(blocks, 1)
 		var arg *node
@@ -157,10 +159,16 @@ func argmax(x, blocks *node) *node {
 	return graph.Add(graph.MulScalar(b, size), graph.ArgMax(block, 1))
 }
 
-// blockOf is the divisor of V nearest to its square root from below, or 1 where
-// that is too small to be worth the steps.
+// blockOf is the length of a block: the smallest divisor of V from 128 on that
+// leaves at least eight blocks (shorter runs make the maxima slow, longer ones
+// ArgMax), else the largest below, else 1: no blocks.
 func blockOf(V int) int {
-	for d := int(math.Sqrt(float64(V))); d >= 16; d-- {
+	for d := 128; d <= V/8; d++ {
+		if V%d == 0 {
+			return d
+		}
+	}
+	for d := min(127, V/2); d >= 16; d-- {
 		if V%d == 0 {
 			return d
 		}

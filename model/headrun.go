@@ -27,7 +27,7 @@ type headRun struct {
 	o    ScoreOptions
 	want scoreWants
 	key  string
-	mask *tensors.Tensor // [V], nil where nothing is masked
+	mask *tensors.Tensor // [1, V/size, size], nil where nothing is masked
 }
 
 func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
@@ -45,7 +45,8 @@ func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
 	h.key = fmt.Sprintf("score %v", h.want)
 	if h.want.vocab < V {
 		var err error
-		h.mask, err = m.cached(tableKey{kind: -2, T: h.want.vocab}, []int{V}, func(x []float32) {
+		size := blockOf(V)
+		h.mask, err = m.cached(tableKey{kind: -2, T: h.want.vocab}, []int{1, V / size, size}, func(x []float32) {
 			for i := h.want.vocab; i < V; i++ {
 				x[i] = maskedLogit
 			}
@@ -54,7 +55,42 @@ func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
 			return nil, err
 		}
 	}
-	return h, nil
+	return h, m.packHead()
+}
+
+// packHead runs the output matrix once, so that the stage holds its constant,
+// and lets go of the argument. A model that never scores never gets here.
+func (m *Model) packHead() error {
+	if !m.headConst || m.headMatrix == nil {
+		return nil
+	}
+	rows, err := m.eng.f32([]int{m.headChunk, m.spec.Width}, func([]float32) error { return nil })
+	if err != nil {
+		return err
+	}
+	defer free(rows)
+	out, err := m.logits(rows)
+	if err != nil {
+		return err
+	}
+	free(out...)
+	free(m.headMatrix)
+	m.headMatrix = nil
+	return nil
+}
+
+// logits runs the output matrix on rows [headChunk, d].
+func (m *Model) logits(rows *tensors.Tensor) ([]*tensors.Tensor, error) {
+	in := []any{rows}
+	for _, t := range m.headSlots {
+		in = append(in, t)
+	}
+	w := m.headMatrix
+	if !m.headConst {
+		in = append(in, w)
+		w = nil
+	}
+	return m.eng.run("logits", logitsStage(m.spec, w), in...)
 }
 
 // place is where a scored row belongs.
@@ -127,33 +163,9 @@ func (h *headRun) empty(n int) Scores {
 	return s
 }
 
-// logits runs the output matrix on rows [chunk, d].
-func (h *headRun) logits(rows *tensors.Tensor) ([]*tensors.Tensor, error) {
-	m := h.m
-	in := []any{rows}
-	for _, t := range m.headSlots {
-		in = append(in, t)
-	}
-	if h.mask != nil {
-		in = append(in, h.mask)
-	}
-	if !m.headConst {
-		in = append(in, m.headMatrix)
-	}
-	var w *tensors.Tensor
-	if m.headConst {
-		w = m.headMatrix
-	}
-	key := "logits"
-	if h.mask != nil {
-		key = "logits masked"
-	}
-	return m.eng.run(key, logitsStage(m.spec, w, h.mask != nil), in...)
-}
-
 // chunk scores up to headChunk rows and files the values.
 func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
-	logits, err := h.logits(rows)
+	logits, err := h.m.logits(rows)
 	if err != nil {
 		return err
 	}
@@ -163,6 +175,9 @@ func (h *headRun) chunk(ps []place, rows, ids *tensors.Tensor) error {
 		if in[0], err = h.m.eng.donate(logits[0]); err != nil {
 			return err
 		}
+	}
+	if h.mask != nil {
+		in = append(in, h.mask)
 	}
 	out, err := h.m.eng.run(h.key, scoreStage(h.want), in...)
 	if err != nil {

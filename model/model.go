@@ -43,9 +43,10 @@ type Model struct {
 	embedSlots       []*tensors.Tensor
 	finalSlots       []*tensors.Tensor // final gain and bias, projection to narrow embeddings
 	headSlots        []*tensors.Tensor // finalSlots and the output bias
-	headMatrix       *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow
+	headMatrix       *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow; nil once the stage holds it
 	headConst        bool              // the stage holds the matrix as a constant
 	headChunk        int               // rows of one head execution
+	source           *reader           // for Matrix
 
 	mu     sync.Mutex
 	tables map[tableKey]*tensors.Tensor
@@ -93,7 +94,8 @@ func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, 
 		return nil, err
 	}
 	m.eng = newEngine(b)
-	if err := m.read(ctx, &reader{ctx, ck, d.inventory}); err != nil {
+	m.source = &reader{context.Background(), ck, d.inventory}
+	if err := m.read(&reader{ctx, ck, d.inventory}); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -115,7 +117,7 @@ func checkEnv() error {
 }
 
 // read fills the weights.
-func (m *Model) read(ctx context.Context, r *reader) error {
+func (m *Model) read(r *reader) error {
 	var err error
 	if m.embed, err = r.get("embed.w"); err != nil {
 		return err
@@ -216,8 +218,11 @@ func (m *Model) readHead(r *reader) (err error) {
 		}
 		m.finalSlots = append(m.finalSlots, t)
 	}
-	x, _ := join([]part{{w, nil, seqRows(0, s.Vocab), 1}}, e, false, nil)
-	if m.headMatrix, err = m.tensor([]int{e, s.Vocab}, x); err != nil {
+	m.headMatrix, err = m.eng.f32([]int{e, s.Vocab}, func(dst []float32) error {
+		transpose(dst, s.Vocab, 0, part{w, nil, seqRows(0, s.Vocab), 1}, e, nil)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	m.headSlots = slices.Clone(m.finalSlots)
@@ -233,7 +238,7 @@ func (m *Model) readHead(r *reader) (err error) {
 		m.headSlots = append(m.headSlots, t)
 	}
 	m.headConst, m.headChunk = true, headChunk
-	if !m.eng.backend.HasSharedBuffers() || 4*int64(len(x)) > headConstBytes {
+	if !m.eng.backend.HasSharedBuffers() || 4*int64(len(w)) > headConstBytes {
 		m.headConst, m.headChunk = false, headChunkArgs
 	}
 	return nil
@@ -266,28 +271,26 @@ func (m *Model) Close() {
 	m.eng = nil
 }
 
-// Matrix gives rows of a token matrix: "input" (the embedding as stored) or
-// "output" (the matrix that the last hidden state is multiplied by).
-func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float32) error, err error) {
-	s := m.spec
-	switch kind {
-	case "input":
-		w := len(m.embed) / s.Vocab
-		return s.Vocab, w, func(i int, dst []float32) error {
-			copy(dst, m.embed[i*w:(i+1)*w])
-			return nil
-		}, nil
-	case "output":
-		t := m.headMatrix
-		return s.Vocab, s.headWidth(), func(i int, dst []float32) error {
-			return read(t, func(x []float32) {
-				for c := range dst {
-					dst[c] = x[c*s.Vocab+i]
-				}
-			})
-		}, nil
+// Matrix gives rows of a token matrix as stored: "input" (the embedding) or
+// "output" (the matrix that the last hidden state is multiplied by). It reads
+// from the checkpoint, which must still be open.
+func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float32), err error) {
+	key := "embed.w"
+	switch {
+	case kind == "output" && !m.spec.Head.Tied:
+		key = "head.w"
+	case kind != "input" && kind != "output":
+		return 0, 0, nil, fault.Usagef("model: matrix %q: want input or output", kind)
 	}
-	return 0, 0, nil, fault.Usagef("model: matrix %q: want input or output", kind)
+	x := m.embed
+	if key == "head.w" {
+		if x, err = m.source.get(key); err != nil {
+			return 0, 0, nil, err
+		}
+	}
+	rows = m.spec.Vocab
+	cols = len(x) / rows
+	return rows, cols, func(i int, dst []float32) { copy(dst, x[i*cols:(i+1)*cols]) }, nil
 }
 
 // Info returns what Describe said about the checkpoint.
