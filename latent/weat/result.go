@@ -132,9 +132,22 @@ func (b *builder) sizes(n numbers) {
 	b.add("z", "sd", e.Z, "d sqrt(nx ny / N)")
 	b.add("single_x", "sd of h", n.singleX.D, "X alone against A and B; tail "+describe(n.singleX.Tail))
 	b.add("single_y", "sd of h", n.singleY.D, "Y alone against A and B; tail "+describe(n.singleY.Tail))
+	b.add("lost", "words", float64(len(b.sc.Lost)), "named in the warnings")
+	if p := meanPieces(b.sc); p > 0 {
+		b.add("pieces", "tokens/word", p, "mean over all words")
+	}
 	if math.Abs(e.D) > .95*e.DBound {
 		b.warn("saturated", "d is %.4f of at most %.4f: no interval can be trusted", e.D, e.DBound)
 	}
+}
+
+func meanPieces(sc Scores) float64 {
+	all := slices.Concat(sc.X, sc.Y, sc.A, sc.B)
+	n := 0
+	for _, w := range all {
+		n += w.Pieces
+	}
+	return float64(n) / float64(len(all))
 }
 
 func (b *builder) intervals(n numbers) {

@@ -45,6 +45,11 @@ func TestOptionsCountFormsOnce(t *testing.T) {
 	near(t, "yes", math.Exp(ll[0]), .4, 1e-12)
 	near(t, "no", math.Exp(ll[1]), .25, 1e-12)
 	near(t, "mass", mass, .65, 1e-12)
+	// The same with the longer form first.
+	ll, _, _, err = Forms{{"yes!", "yes"}, {"no"}}.Options([]Answer{answer(math.Log(.2), 1, 9), answer(math.Log(.3), 1), answer(math.Log(.25), 3)})
+	if err != nil || math.Abs(math.Exp(ll[0])-.3) > 1e-12 {
+		t.Errorf("yes %v, %v; want .3", math.Exp(ll[0]), err)
+	}
 	if _, _, _, err := (Forms{{"a"}, {"ab"}}).Options([]Answer{answer(-1, 1), answer(-2, 1, 2)}); err == nil {
 		t.Error("an option that extends another: no error")
 	}
