@@ -1,12 +1,14 @@
 package geom
 
 import (
+	"errors"
 	"math"
 	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
 	"assay/internal/fault"
+	"assay/latent/internal/par"
 )
 
 // Spectrum describes how the variance of rows is spread over directions.
@@ -34,12 +36,22 @@ func SpectrumOf(c *Cloud) (Spectrum, error) {
 	}
 	s := Spectrum{N: n}
 	wide := n <= c.X.Width()
-	g := c.G
-	if !wide {
-		g = smaller(Shift(c.X, c.Mean), c.workers)
-	}
-	e, err := eigenvalues(g)
-	if err != nil {
+	// The two decompositions take most of the time and are independent.
+	var e, raw []float64
+	var err, err2 error
+	par.For(2, c.workers, func(i int) {
+		switch {
+		case i == 0 && wide:
+			e, err = eigenvalues(c.G)
+		case i == 0:
+			e, err = eigenvalues(smaller(Shift(c.X, c.Mean), c.workers))
+		case wide:
+			raw, err2 = eigenvalues(c.Raw())
+		default:
+			raw, err2 = eigenvalues(smaller(c.X, c.workers))
+		}
+	})
+	if err = errors.Join(err, err2); err != nil {
 		return s, err
 	}
 	for _, v := range e {
@@ -65,15 +77,7 @@ func SpectrumOf(c *Cloud) (Spectrum, error) {
 	if n >= 4 {
 		s.PRDebiased = s.Total * s.Total / newHSIC(c.G, c.G, c.workers).value(-1)
 	}
-	if wide {
-		g = c.Raw()
-	} else {
-		g = smaller(c.X, c.workers)
-	}
-	if e, err = eigenvalues(g); err != nil {
-		return s, err
-	}
-	s.RankMe = rankOf(e)
+	s.RankMe = rankOf(raw)
 	return s, nil
 }
 

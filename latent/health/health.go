@@ -10,6 +10,7 @@ import (
 	"assay/internal/fault"
 	"assay/latent"
 	"assay/latent/geom"
+	"assay/latent/internal/par"
 	"assay/latent/internal/report"
 	"assay/probes"
 )
@@ -66,6 +67,57 @@ type side struct {
 	median  float64   // of the norm at the layer before
 	outlier []float64 // by unit: layers in which it is an outlier
 	layers  int       // layers with token sums
+	cur     shape     // of the layer at hand
+}
+
+// shape is what is computed from the rows of one layer.
+type shape struct {
+	x       geom.Rows // nil = not kept
+	sampled bool
+	all     geom.Spectrum
+	half    geom.Spectrum
+	halfN   int
+	err     error // of all
+	halfErr error
+	jacks   jacks
+	twonn   float64
+}
+
+// decompose fills cur of every side: all decompositions of a layer at a time,
+// because each runs on one core.
+func decompose(sides []*side, k, workers int) error {
+	clouds := make([]*geom.Cloud, len(sides))
+	for i, s := range sides {
+		s.cur = shape{}
+		var err error
+		if s.cur.x, s.cur.sampled, err = s.rows(k); err != nil {
+			return err
+		}
+		if x := s.cur.x; x != nil && x.Len() < 4 {
+			return fault.Inputf("too-few-points", "health: %s layer %d: %d rows, want at least 4", s.v.Name(), s.v.Layers[k], x.Len())
+		}
+		if s.cur.x != nil {
+			clouds[i] = geom.NewCloud(s.cur.x, workers)
+		}
+	}
+	par.For(3*len(sides), workers, func(j int) {
+		s, c := sides[j/3], clouds[j/3]
+		switch {
+		case c == nil:
+		case j%3 == 0:
+			s.cur.all, s.cur.err = geom.SpectrumOf(c)
+		case j%3 == 1:
+			var even []int
+			for i := 0; i < c.X.Len(); i += 2 {
+				even = append(even, i)
+			}
+			s.cur.halfN = len(even)
+			s.cur.half, s.cur.halfErr = geom.SpectrumOf(c.Subset(even))
+		default:
+			s.cur.jacks, s.cur.twonn = newJacks(c), geom.TwoNN(c.Distances())
+		}
+	})
+	return nil
 }
 
 // Run reads one file, or two files of the same texts (b not nil), layer by layer.
@@ -105,6 +157,9 @@ func Run(ctx context.Context, a, b latent.States, o Options) (probes.Result, err
 	settings(r, sides[0], layers)
 	for _, k := range layers {
 		if err := ctx.Err(); err != nil {
+			return probes.Result{}, err
+		}
+		if err := decompose(sides, k, o.Workers); err != nil {
 			return probes.Result{}, err
 		}
 		var js []jacks
@@ -183,16 +238,10 @@ func (s *side) layer(k int) (jacks, error) {
 	}
 	s.massive(k)
 	s.tokenSums(k)
-	x, sampled, err := s.rows(k)
-	if err != nil {
-		return jacks{}, err
-	}
+	x, sampled := s.cur.x, s.cur.sampled
 	if x == nil {
 		s.b.Warn("missing-part", "no sample and no rows: no spectrum, centred cosine or intrinsic dimension")
 		return jacks{}, nil
-	}
-	if x.Len() < 4 {
-		return jacks{}, fault.Inputf("too-few-points", "health: %s layer %d: %d rows, want at least 4", s.v.Name(), s.v.Layers[k], x.Len())
 	}
 	s.b.N["rows.spectrum"] = x.Len()
 	if docs, err := s.s.Docs(); err == nil && sampled && x.Len() < docs.Len() {
@@ -203,8 +252,7 @@ func (s *side) layer(k int) (jacks, error) {
 
 func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	on := fmt.Sprintf("%d documents", x.Len())
-	c := geom.NewCloud(x, s.o.Workers)
-	sp, err := geom.SpectrumOf(c)
+	sp, err := s.cur.all, s.cur.err
 	if f := fault.As(err); f != nil && f.Code == "degenerate" {
 		for _, w := range []string{"participation", "erank_ev", "erank_sv"} {
 			s.add(w, k, math.NaN(), "dimensions", on, "degenerate")
@@ -214,20 +262,16 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	if err != nil {
 		return jacks{}, fmt.Errorf("health: %s layer %d: %w", s.v.Name(), s.v.Layers[k], err)
 	}
-	j := newJacks(c)
+	j := s.cur.jacks
 	s.b.CI(s.name("participation", k), sp.PRDebiased, "dimensions", "debiased participation ratio, "+on, "degenerate", j.pr.ci(s.o.Level))
 	s.add("participation.plain", k, sp.PR, "dimensions", "plug-in, biased down unless documents far outnumber dimensions, "+on, "")
 	s.add("erank_ev", k, sp.ERank, "dimensions", "exp entropy of covariance eigenvalues, "+on, "")
 	s.add("erank_sv", k, sp.RankMe, "dimensions", "exp entropy of singular values, not centred, "+on, "")
 	s.add("top1", k, sp.Top1, "fraction", "share of variance of the first axis", "")
 	s.add("top3", k, sp.Top3, "fraction", "share of variance of the first three axes", "")
-	var even []int
-	for i := 0; i < x.Len(); i += 2 {
-		even = append(even, i)
-	}
-	if half, err := geom.SpectrumOf(c.Subset(even)); err == nil {
-		s.add("erank_ev.half", k, half.ERank, "dimensions", fmt.Sprintf("%d documents", len(even)), "")
-		s.add("erank_sv.half", k, half.RankMe, "dimensions", fmt.Sprintf("%d documents", len(even)), "")
+	if half := s.cur.half; s.cur.halfErr == nil {
+		s.add("erank_ev.half", k, half.ERank, "dimensions", fmt.Sprintf("%d documents", s.cur.halfN), "")
+		s.add("erank_sv.half", k, half.RankMe, "dimensions", fmt.Sprintf("%d documents", s.cur.halfN), "")
 		for _, p := range [][2]float64{{sp.ERank, half.ERank}, {sp.RankMe, half.RankMe}} {
 			if math.Abs(p[0]-p[1]) > .1*p[0] {
 				s.b.Warn("rank-saturated", "an effective rank still grows with documents at layer %d: %.1f from all, %.1f from half", s.v.Layers[k], p[0], p[1])
@@ -248,7 +292,7 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	if shares[top] > .5 {
 		s.b.Warn("rogue-unit", "unit %d carries %.2f of the mean cosine at layer %d", top, shares[top], s.v.Layers[k])
 	}
-	s.add("twonn", k, geom.TwoNN(c.Distances()), "dimensions", "intrinsic dimension from the two nearest neighbours, "+on, "too-few-points")
+	s.add("twonn", k, s.cur.twonn, "dimensions", "intrinsic dimension from the two nearest neighbours, "+on, "too-few-points")
 	return j, nil
 }
 

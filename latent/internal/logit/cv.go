@@ -45,9 +45,10 @@ func CrossValidate(ctx context.Context, x geom.Rows, y, fold, inner, unit []int,
 	folds := slices.Max(fold) + 1
 	cv.Lambda = make([]float64, folds)
 	errs := make([]error, folds)
-	// Folds run one after the other when the rows are many: each holds a copy.
+	// With more rows than dimensions each fold holds a copy of its rows; beyond
+	// 128 MB of them folds run one after the other.
 	workers := o.Workers
-	if x.Len()*x.Width() > 1<<23 {
+	if x.Width() <= x.Len() && x.Len()*x.Width() > 1<<24 {
 		workers = 1
 	}
 	par.For(folds, workers, func(f int) {
