@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"assay/probes"
-	"assay/probes/stat"
 )
 
 // Findings of the verdicts.
@@ -43,8 +42,6 @@ func logP(name string, ln float64, method, null string) probes.PValue {
 	}
 	return p
 }
-
-func logNormalTail(z float64) float64 { return stat.LogTailNormal(z) }
 
 func estimate(name string, v float64, unit, method string) probes.Estimate {
 	e := probes.Estimate{Name: name, Unit: unit, Method: method}
