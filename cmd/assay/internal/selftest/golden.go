@@ -124,8 +124,6 @@ func checkGolden(ctx context.Context, o *Options) []Check {
 	return out
 }
 
-// checkOne scores one golden checkpoint in small and large batches, on one
-// thread and on all, and holds the results against float64 and each other.
 func checkOne(ctx context.Context, o *Options, name string) []Check {
 	label := "golden " + name
 	dir, done, err := unpack(name)
@@ -133,6 +131,12 @@ func checkOne(ctx context.Context, o *Options, name string) []Check {
 		return one(label, Fail, "", "%v", err)
 	}
 	defer done()
+	return checkDir(ctx, o, label, dir)
+}
+
+// checkDir scores one golden checkpoint in small and large batches, on one
+// thread and on all, and holds the results against float64 and each other.
+func checkDir(ctx context.Context, o *Options, label, dir string) []Check {
 	g, err := readGolden(dir)
 	if err != nil {
 		return one(label, Fail, "", "%v", err)

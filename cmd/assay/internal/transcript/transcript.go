@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"iter"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -155,20 +154,6 @@ func (d Documents) Docs() iter.Seq2[text.Doc, error] {
 			i++
 		}
 	}
-}
-
-// FileDigest is the SHA-256 of a file, for a result's inputs.
-func FileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fault.Inputf("no-file", "transcript: %w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := f.WriteTo(h); err != nil {
-		return "", fault.Retryf("io", "transcript: %s: %w", path, err)
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Digest identifies the rows of a transcript: SHA-256 over seq, last position and

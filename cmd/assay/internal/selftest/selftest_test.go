@@ -1,0 +1,39 @@
+package selftest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// One flipped bit in one weight is found.
+func TestFlippedWeight(t *testing.T) {
+	dir, done, err := unpack("gpt_neox-parallel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	o := &Options{Backend: "go"}
+	if c := checkDir(context.Background(), o, "golden", dir)[0]; c.Status != OK {
+		t.Fatalf("untouched: %+v", c)
+	}
+	path := filepath.Join(dir, "model.safetensors")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1001] ^= 0x40 // in the data of a weight: the exponent of a float16
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := checkDir(context.Background(), o, "golden", dir)[0]; c.Status != Fail {
+		t.Fatalf("with a flipped bit: %+v, want fail", c)
+	}
+}
+
+func TestBrokenBackend(t *testing.T) {
+	if c := checkBackend(context.Background(), &Options{Backend: "abacus"})[0]; c.Status != Fail || c.Hint == "" {
+		t.Fatalf("%+v, want fail with a hint", c)
+	}
+}
