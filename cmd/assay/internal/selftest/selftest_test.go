@@ -2,6 +2,8 @@ package selftest
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,7 +25,15 @@ func TestFlippedWeight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[len(b)-1001] ^= 0x40 // in the data of a weight: the exponent of a float16
+	n := binary.LittleEndian.Uint64(b)
+	var header map[string]struct {
+		Offsets [2]int `json:"data_offsets"`
+	}
+	if err := json.Unmarshal(b[8:8+n], &header); err != nil {
+		t.Fatal(err)
+	}
+	at := 8 + int(n) + header["gpt_neox.layers.0.mlp.dense_h_to_4h.weight"].Offsets[0]
+	b[at+1] ^= 0x20 // the exponent of the first float16
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
