@@ -23,6 +23,10 @@ func run(t *testing.T, f *vecfile.File) (map[string]weat.Scores, []probes.Result
 	raw := map[string]weat.Scores{}
 	var out []probes.Result
 	for id := 1; id <= 10; id++ {
+		if testing.Short() && id <= 4 { // counts over 1e14 choices take half a second each
+			out = append(out, probes.Result{})
+			continue
+		}
 		o := weat.DefaultOptions()
 		o.Boot, o.D = 0, map[weat.Variant]float64{}
 		for _, v := range weat.Variants() {
@@ -72,6 +76,9 @@ func TestGloVe(t *testing.T) {
 	tiers := map[int]probes.Tier{1: "B", 2: "B", 3: "C", 4: "C", 5: "C", 6: "B", 7: "B", 8: "B", 9: "C", 10: "B"}
 	for _, g := range rows {
 		r := results[g.ID-1]
+		if testing.Short() && g.ID <= 4 {
+			continue
+		}
 		t.Run(fmt.Sprintf("test %d", g.ID), func(t *testing.T) {
 			conform(t, raw[strconv.Itoa(g.ID)], r, g)
 			for v, want := range map[weat.Variant]float64{weat.Centred: g.DCentred, weat.ABTT3: g.DABTT3} {
@@ -116,11 +123,17 @@ func TestGoogleNews(t *testing.T) {
 		t.Fatalf("%d golden rows, want 7", len(rows))
 	}
 	for _, g := range rows {
+		if testing.Short() && g.ID <= 4 {
+			continue
+		}
 		t.Run(fmt.Sprintf("test %d", g.ID), func(t *testing.T) {
 			conform(t, raw[strconv.Itoa(g.ID)], results[g.ID-1], g)
 		})
 	}
 	for id, absent := range map[int]int{3: 29, 4: 13, 5: 13} {
+		if testing.Short() && id <= 4 {
+			continue
+		}
 		r, n := results[id-1], 0
 		for _, l := range raw[strconv.Itoa(id)].Lost {
 			if l.Set == "X" {
@@ -132,7 +145,7 @@ func TestGoogleNews(t *testing.T) {
 		}
 	}
 	nine := results[8]
-	if !warned(nine, "words-mapped") || !warned(results[1], "words-lost") {
+	if !warned(nine, "words-mapped") || !testing.Short() && !warned(results[1], "words-lost") {
 		t.Errorf("test 9 read short for short-term and test 2 lost axe, found no warning")
 	}
 }

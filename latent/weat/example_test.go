@@ -28,6 +28,6 @@ func Example() {
 	fmt.Println(r.Verdict.Says)
 	fmt.Println("tier", r.Verdict.Tier)
 	// Output:
-	// Flowers is nearer Pleasant (and farther from Unpleasant) than Insects is, by d = 1.6978 of at most 1.7321, for these words and attributes. No p-value holds: the sign was not shown to survive centring.
+	// Measured against Unpleasant, Flowers is nearer Pleasant than Insects is, by d = 1.6978 of at most 1.7321, for these words and attributes. No p-value holds: the sign was not shown to survive centring.
 	// tier C
 }

@@ -316,8 +316,8 @@ func (b *builder) says(e Effect) string {
 	if e.D < 0 {
 		near, far = far, near
 	}
-	return fmt.Sprintf("%s is nearer %s (and farther from %s) than %s is, by d = %.4f of at most %.4f, for these words and attributes.",
-		near, setNames(t.A, "A"), setNames(t.B, "B"), far, math.Abs(e.D), e.DBound)
+	return fmt.Sprintf("Measured against %s, %s is nearer %s than %s is, by d = %.4f of at most %.4f, for these words and attributes.",
+		setNames(t.B, "B"), near, setNames(t.A, "A"), far, math.Abs(e.D), e.DBound)
 }
 
 func (b *builder) pValues(n numbers, unbalanced bool) {

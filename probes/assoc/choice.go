@@ -33,7 +33,7 @@ func Softmax(x []float64) []float64 {
 	return out
 }
 
-// Options of one choice: each worded in one or more surface forms.
+// Forms are the options of one choice, each worded in one or more ways.
 type Forms [][]string
 
 // Flat lists all forms, option by option: the targets of the request.

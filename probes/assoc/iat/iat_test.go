@@ -183,6 +183,7 @@ func TestPlantedAssociation(t *testing.T) {
 	near(t, "effect", value(t, r, "effect"), 1.5, 1e-9)
 	near(t, "mass", value(t, r, "mass"), .9, 1e-9)
 	near(t, "order effect", value(t, r, "order_effect"), 0, 1e-12)
+	near(t, "words make all the variance", value(t, r, "variance_item"), 1, 1e-12)
 	if r.Verdict.Tier != probes.TierB || r.Verdict.Finding != "associated" || len(r.P) != 2 {
 		t.Errorf("verdict %+v, %v", r.Verdict, r.Warnings)
 	}

@@ -252,6 +252,13 @@ func Run(s Set, o Options, ev assoc.Evidence) (probes.Result, error) {
 		assoc.Number("tail_log10", "log10", one.Log10P, describe(one)),
 		assoc.Number("tail_two_log10", "log10", two.Log10P, describe(two)),
 	}
+	shares, err := a.shares()
+	if err != nil {
+		return probes.Result{}, err
+	}
+	for _, s := range shares {
+		r.Estimates = append(r.Estimates, assoc.Number("variance_"+s.Name, "share", s.Value, "of the logits over words, templates and orders"))
+	}
 	judge(&r, o, verdictIn{d: d, base: base, mass: a.mass, orderEffect: orderEffect, flips: flips, stable: stable, straddle: a.straddle, one: one, two: two, s: s})
 	return r, nil
 }
@@ -275,6 +282,22 @@ func (a *answers) formats() (all []float64, byOrder [2]float64, err error) {
 		}
 	}
 	return all, byOrder, nil
+}
+
+// shares splits the variance of the logits, averaged over pairs.
+func (a *answers) shares() ([]assoc.Share, error) {
+	t := assoc.Table{Factors: []string{"template", "order"}, Levels: []int{len(a.logit), 2}}
+	for w := range a.set.Words {
+		var row []float64
+		for _, cell := range a.logit {
+			for o := range cell {
+				m, _ := stat.MeanVar(cell[o][w])
+				row = append(row, m)
+			}
+		}
+		t.Scores = append(t.Scores, row)
+	}
+	return t.Shares()
 }
 
 // jackknife leaves words out, and group words out with all their pairs.
