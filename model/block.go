@@ -184,11 +184,11 @@ func (g *blockGraph) base(x, n *node) *node {
 
 func (g *blockGraph) mlp(x *node) *node {
 	m := &g.b.MLP
-	h := dense(x, g.w["up.w"], g.w["up.b"])
+	var h *node
 	if m.Gated {
-		h = gated(m.Act, h)
+		h = gated(m.Act, dense(x, g.w["up.w"], g.w["up.b"]))
 	} else {
-		h = activate(m.Act, h)
+		h = denseAct(x, g.w["up.w"], g.w["up.b"], m.Act)
 	}
 	g.act = h
 	return dense(h, g.w["down.w"], g.w["down.b"])

@@ -14,10 +14,13 @@ const masked = -1e30
 
 // dense returns x w + b; w is [in, out]. On the Go backend this layout packs
 // faster than [out, in] when few rows are multiplied.
-func dense(x, w, b *node) *node {
+func dense(x, w, b *node) *node { return denseAct(x, w, b, "") }
+
+// denseAct returns act(x w + b): fused, the result is written once.
+func denseAct(x, w, b *node, act string) *node {
 	out, _ := graph.InternalFusedOpCaller(
 		func() *node {
-			return graph.BackendFusedDense(x, w, b, compute.DenseConfig{WeightLayout: compute.DenseLayoutInputOutputs})
+			return graph.BackendFusedDense(x, w, b, compute.DenseConfig{WeightLayout: compute.DenseLayoutInputOutputs, Activation: fusedAct(act)})
 		},
 		func() *node {
 			r := x.Rank()
@@ -25,9 +28,27 @@ func dense(x, w, b *node) *node {
 			if b != nil {
 				y = graph.Add(y, graph.ExpandLeftToRank(b, r))
 			}
+			if act != "" {
+				y = activate(act, y)
+			}
 			return y
 		}, false)
 	return out
+}
+
+// fusedAct is the backend's name of what activate computes; "" is none.
+func fusedAct(kind string) compute.ActivationConfig {
+	switch kind {
+	case GELU:
+		return compute.ActivationConfig{Type: compute.ActivationGelu}
+	case GELUTanh:
+		return compute.ActivationConfig{Type: compute.ActivationGeluApproximate}
+	case SiLU:
+		return compute.ActivationConfig{Type: compute.ActivationSilu}
+	case ReLU:
+		return compute.ActivationConfig{Type: compute.ActivationRelu}
+	}
+	return compute.ActivationConfig{}
 }
 
 // norm applies n over the last axis; gain and bias may be nil.
@@ -60,25 +81,19 @@ func norm(n *Norm, x, gain, bias *node) *node {
 
 // activate applies an activation elementwise.
 func activate(kind string, x *node) *node {
-	var a compute.ActivationType
-	var plain func() *node
-	switch kind {
-	case GELU:
-		a, plain = compute.ActivationGelu, func() *node {
+	plain := map[string]func() *node{
+		GELU: func() *node {
 			return graph.Mul(graph.MulScalar(x, .5), graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))))
-		}
-	case GELUTanh:
-		a, plain = compute.ActivationGeluApproximate, func() *node {
+		},
+		GELUTanh: func() *node {
 			u := graph.MulScalar(graph.Add(x, graph.MulScalar(graph.Mul(x, graph.Mul(x, x)), .044715)), math.Sqrt(2/math.Pi))
 			return graph.Mul(graph.MulScalar(x, .5), graph.OnePlus(graph.Tanh(u)))
-		}
-	case SiLU:
-		a, plain = compute.ActivationSilu, func() *node { return graph.Mul(x, graph.Sigmoid(x)) }
-	case ReLU:
-		a, plain = compute.ActivationRelu, func() *node { return graph.MaxScalar(x, 0) }
-	}
+		},
+		SiLU: func() *node { return graph.Mul(x, graph.Sigmoid(x)) },
+		ReLU: func() *node { return graph.MaxScalar(x, 0) },
+	}[kind]
 	out, _ := graph.InternalFusedOpCaller(
-		func() *node { return graph.BackendFusedActivation(x, compute.ActivationConfig{Type: a}) }, plain, false)
+		func() *node { return graph.BackendFusedActivation(x, fusedAct(kind)) }, plain, false)
 	return out
 }
 
