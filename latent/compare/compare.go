@@ -166,7 +166,7 @@ func (p *pairing) name(what string, k int) string {
 }
 
 func (p *pairing) run(out *Report) error {
-	// Gram matrices of A stay for the map; B's come one layer at a time.
+	// Inner products of A stay for the map, each pair once; B's come one layer at a time.
 	ka := make([]geom.Kernel, len(p.layers))
 	na := make([]geom.Neighbours, len(p.layers))
 	for i, k := range p.layers {
@@ -183,7 +183,7 @@ func (p *pairing) run(out *Report) error {
 		}
 		na[i] = p.nearest(c, true)
 	}
-	n := ka[0].G.N
+	n := len(na[0])
 	p.r.N["documents"] = n
 	if docs, err := p.a.Docs(); err == nil && n < docs.Len() {
 		p.r.Warn("sampled", "%d of %d documents", n, docs.Len())
@@ -217,7 +217,7 @@ func (p *pairing) run(out *Report) error {
 			best = math.Max(best, na[i].Mutual(nb, 0))
 			shifted = math.Max(shifted, na[i].Mutual(nb, 1))
 		}
-		if err := p.layer(j, k, ka[j].Cloud(x, p.o.Workers), cy, ka[j], kb, na[j], nb, out); err != nil {
+		if err := p.layer(j, k, geom.NewCloud(x, p.o.Workers), cy, na[j], nb, out); err != nil {
 			return err
 		}
 	}
@@ -232,9 +232,9 @@ func (p *pairing) nearest(c *geom.Cloud, centred bool) geom.Neighbours {
 }
 
 // layer prints everything about one layer.
-func (p *pairing) layer(j, k int, cx, cy *geom.Cloud, ka, kb geom.Kernel, na, nb geom.Neighbours, out *Report) error {
+func (p *pairing) layer(j, k int, cx, cy *geom.Cloud, na, nb geom.Neighbours, out *Report) error {
 	x, y := cx.X, cy.X
-	c := ka.Detail(kb, p.o.Workers)
+	c := geom.CKAGram(cx.G, cy.G, p.o.Workers)
 	var ci *probes.CI
 	if !math.IsNaN(c.SE) {
 		q := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(x.Len() - 1)}.Quantile(1 - (1-p.o.Level)/2)

@@ -19,13 +19,8 @@ type Cloud struct {
 
 // NewCloud costs n^2 w / 2 multiplications.
 func NewCloud(x Rows, workers int) *Cloud {
-	return newCloud(x, Gram(x, Mean(x, workers), workers), workers)
-}
-
-// newCloud completes a cloud whose inner products are known.
-func newCloud(x Rows, g Dense, workers int) *Cloud {
 	m := Mean(x, workers)
-	c := &Cloud{X: x, Mean: m, G: g, along: make([]float64, x.Len()), mm: dot(m, m), workers: workers}
+	c := &Cloud{X: x, Mean: m, G: Gram(x, m, workers), along: make([]float64, x.Len()), mm: dot(m, m), workers: workers}
 	par.For((x.Len()+chunk-1)/chunk, workers, func(g int) {
 		buf := make([]float64, x.Width())
 		for i := g * chunk; i < min(x.Len(), (g+1)*chunk); i++ {

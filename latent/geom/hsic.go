@@ -120,12 +120,3 @@ func CKAGram(k, l Dense, workers int) CKAResult {
 	r.SE = math.Sqrt(v * float64(n-1) / float64(n))
 	return r
 }
-
-// CKAValue is the debiased CKA alone, for maps of many pairs of layers; the
-// self-terms are HSIC(k, k) and HSIC(l, l).
-func CKAValue(k, l Dense, kk, ll float64) float64 {
-	if kk <= 0 || ll <= 0 {
-		return math.NaN()
-	}
-	return newHSIC(k, l, 1).value(-1) / math.Sqrt(kk*ll)
-}
