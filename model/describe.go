@@ -12,8 +12,8 @@ type Info struct {
 	Vocab      int   // rows of the output head
 	Width      int
 	Layers     int
-	Positions  int // longest window; 0 = no limit
-	RoPE       string
+	Positions  int    // longest window; 0 = no limit
+	RoPE       string // how rotary positions were extended, "" where they were not
 	Tied       bool
 	Config     string              // digest of the Spec
 	Defaulted  []weights.Default   // config keys that were missing and the value used
@@ -58,6 +58,12 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 		Family: f.Name, Params: all, Body: all - emb, Vocab: s.Vocab, Width: s.Width, Layers: len(s.Layers), Positions: s.Positions,
 		Tied: s.Head.Tied, Config: digest, Defaulted: cfg.Defaulted(), Accepted: accept,
 		Warnings: s.warnings,
+	}
+	for i := range s.Kinds {
+		if r := s.Kinds[i].Attn.Rope; r != nil && r.extension != "" {
+			info.RoPE = r.extension
+			break
+		}
 	}
 	info.FLOP = func(T int) float64 { return s.flop(info.Body, T) }
 	info.WeightSize = s.weightBytes(info)

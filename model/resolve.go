@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -129,6 +130,15 @@ func rope(r weights.RoPE, hd int, interleaved bool) (*Rope, error) {
 			return nil, err
 		}
 		out.Long, out.Original = asFloats(long), r.Original
+	}
+	switch r.Type {
+	case "default":
+	case "linear", "dynamic":
+		out.extension = fmt.Sprintf("%s, factor %g", r.Type, r.Factor)
+	case "longrope":
+		out.extension = fmt.Sprintf("longrope, beyond %d positions", r.Original)
+	default:
+		out.extension = fmt.Sprintf("%s, factor %g over %d positions", r.Type, r.Factor, r.Original)
 	}
 	return out, nil
 }

@@ -15,6 +15,8 @@ type Rope struct {
 	// (longrope); nil = never.
 	Long     []Float `json:"long,omitempty"`
 	Original int     `json:"original,omitempty"`
+
+	extension string // how positions were extended, for people; the numbers are above
 }
 
 // long reports whether a window of n inputs takes the long frequencies.
