@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"slices"
 
 	"assay/internal/fault"
@@ -40,17 +41,22 @@ func (v View) Row(t int) []float32 { return v.X[t*v.Width : (t+1)*v.Width : (t+1
 
 // TapLayers returns the layer indices that a tap has, and its width.
 func (m *Model) TapLayers(name string) (layers []int, width int, err error) {
-	L := len(m.spec.Layers)
-	width = m.spec.Width
+	return m.spec.TapLayers(name)
+}
+
+// TapLayers returns the layer indices that a tap has, and its width; it needs no
+// weights.
+func (s *Spec) TapLayers(name string) (layers []int, width int, err error) {
+	L := len(s.Layers)
 	switch name {
 	case TapResidPost:
-		return seqRows(0, L+1), width, nil
+		return seqRows(0, L+1), s.Width, nil
 	case TapResidPre, TapAttnOut, TapMLPOut:
-		return seqRows(1, L), width, nil
+		return seqRows(1, L), s.Width, nil
 	case TapMLPAct:
-		return seqRows(1, L), m.spec.Kinds[0].MLP.Width, nil
+		return seqRows(1, L), s.Kinds[0].MLP.Width, nil
 	case TapFinalNorm:
-		return []int{L}, m.spec.headWidth(), nil
+		return []int{L}, s.headWidth(), nil
 	}
 	return nil, 0, fault.Usagef("model: tap %q: unknown, want one of %v", name, Taps())
 }
@@ -159,6 +165,19 @@ func finite(x []float32) (int, bool) {
 	return 0, true
 }
 
+// StateError says where a hidden state is not finite.
+type StateError struct {
+	Doc, Window int
+	Tap         string
+	Layer, Row  int // Row: input of the window
+	ID          int32
+	Value       float32
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("model: doc %d window %d: %s layer %d input %d (id %d): value %g", e.Doc, e.Window, e.Tap, e.Layer, e.Row, e.ID, e.Value)
+}
+
 func (m *Model) badState(w Window, t want, row int, v float32) error {
-	return fault.Inputf("nonfinite", "model: doc %d window %d: %s layer %d input %d (id %d): value %g", w.Doc, w.Index, t.tap.Name, t.layer, row, w.IDs[row], v)
+	return &fault.Fault{Class: fault.Input, Code: "nonfinite", Err: &StateError{w.Doc, w.Index, t.tap.Name, t.layer, row, w.IDs[row], v}}
 }
