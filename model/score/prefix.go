@@ -9,13 +9,13 @@ import (
 	"assay/model/trace/window"
 )
 
-// settle resolves --bos of a policy into the ids that are put in front of every
+// Settle resolves --bos of a policy into the ids that are put in front of every
 // document, following what the tool that the policy is named after does. Input
 // that is ids already keeps them as they are unless an id is asked for: what
 // stood before them is part of the ids or is not known.
 //
 // enc may be nil when the input is ids.
-func settle(p window.Policy, enc Encoder, idsInput bool, vocab int) (window.Policy, []trace.Warning, error) {
+func Settle(p window.Policy, enc Encoder, idsInput bool, vocab int) (window.Policy, []trace.Warning, error) {
 	asked := p.BOS
 	if asked == "" {
 		asked = "auto"

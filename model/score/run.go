@@ -66,7 +66,7 @@ func Plan(in Input, o *Options) (*Survey, error) {
 		o.Policy.Name = "full"
 	}
 	p := o.Policy.WithDefaults(o.Positions)
-	p, ws, err := settle(p, o.Encoder, ids, o.Of.Checkpoint.Vocab)
+	p, ws, err := Settle(p, o.Encoder, ids, o.Of.Checkpoint.Vocab)
 	if err != nil {
 		return nil, err
 	}

@@ -204,7 +204,7 @@ func TestBOS(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := window.Policy{Name: c.policy, BOS: c.bos}.WithDefaults(16)
-			got, _, err := settle(p, c.enc, c.ids, 100)
+			got, _, err := Settle(p, c.enc, c.ids, 100)
 			if c.err != "" {
 				if f := fault.As(err); f == nil || f.Class != fault.Usage || !strings.Contains(err.Error()+strings.Join(f.Hints, " "), c.err) {
 					t.Fatalf("error %v, want usage with %q", err, c.err)
