@@ -147,6 +147,84 @@ func TestConfoundGates(t *testing.T) {
 	}
 }
 
+// The limits of tier B, at and beyond their edges.
+func TestCheckLimits(t *testing.T) {
+	s, items := matched(60, 1.5, nil)
+	o := quick()
+	o.Side.Items = items
+	a, err := measureAll(context.Background(), s, o, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := func() string {
+		out := ""
+		for _, c := range a.checks() {
+			if !c.Pass {
+				out += c.Name + " "
+			}
+		}
+		return out
+	}
+	good := *a.ctl
+	for _, c := range []struct {
+		want string
+		edit func(*controls)
+	}{
+		{"", func(c *controls) { c.length, c.bytes = .4, .6 }},
+		{"length ", func(c *controls) { c.length = .39 }},
+		{"length ", func(c *controls) { c.length = .61 }},
+		{"bytes ", func(c *controls) { c.bytes = .61 }},
+		{"", func(c *controls) { c.words.AUROC, c.source = .6, .6 }},
+		{"words ", func(c *controls) { c.words.AUROC = .61 }},
+		{"words ", func(c *controls) { c.words = nil }},
+		{"source ", func(c *controls) { c.source = .61 }},
+		{"texts-across-labels ", func(c *controls) { c.crossDup = 1 }},
+	} {
+		x, w := good, *good.words
+		x.words = &w
+		c.edit(&x)
+		a.ctl = &x
+		if got := failed(); got != c.want {
+			t.Errorf("failed checks %q, want %q", got, c.want)
+		}
+	}
+	a.ctl = &good
+	a.units = []int{29, 60}
+	if got := failed(); got != "units " {
+		t.Errorf("29 units: failed checks %q", got)
+	}
+}
+
+// Folds are balanced in every label and stratum and depend on ids alone.
+func TestFolds(t *testing.T) {
+	s, _ := matched(60, 0, nil)
+	r, err := newRunner(context.Background(), s, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	use, labels := r.q.d.Use(nil)
+	fold := r.folds(use, labels, "outer")
+	n := map[[3]int]int{}
+	for i, d := range use {
+		_, st, _ := r.q.d.Of(d)
+		n[[3]int{labels[i], st, fold[i]}]++
+	}
+	for k, v := range n {
+		if v != 3 { // 15 units per label and topic, 5 folds
+			t.Errorf("label %d topic %d fold %d: %d units, want 3", k[0], k[1], k[2], v)
+		}
+	}
+	var back, lab []int // the same documents in another order
+	for i := range use {
+		back, lab = append(back, use[len(use)-1-i]), append(lab, labels[len(use)-1-i])
+	}
+	for i, f := range r.folds(back, lab, "outer") {
+		if f != fold[len(fold)-1-i] {
+			t.Fatal("folds depend on the order of rows")
+		}
+	}
+}
+
 // Topics that add variance fake a separation without strata, and not with them.
 func TestStrataRemoveTopic(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 9))

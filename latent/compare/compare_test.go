@@ -66,12 +66,25 @@ func TestItself(t *testing.T) {
 	if r.Settings["identical"] != true || r.Verdict.Finding != "identical" {
 		t.Errorf("identical %v, finding %s", r.Settings["identical"], r.Verdict.Finding)
 	}
+	if m, sh := value(t, r.Result, "compare.neighbours.max"), value(t, r.Result, "compare.neighbours.max.shifted"); m != 1 || sh > .2 {
+		t.Errorf("common neighbours %v, under shifted pairing %v; want 1 and near chance %v", m, sh, 10./199)
+	}
 	for _, l := range []string{"0", "1"} {
 		vectors.Near(t, "cka", value(t, r.Result, "compare.cka@resid_post.mean."+l), 1, 1e-12)
 		vectors.Near(t, "procrustes", value(t, r.Result, "compare.procrustes@resid_post.mean."+l), 1, 1e-9)
 		vectors.Near(t, "rel-rms", value(t, r.Result, "compare.rel-rms@resid_post.mean."+l), 0, 0)
 		vectors.Near(t, "delta", value(t, r.Result, "aqi.delta.theta@resid_post.mean."+l), 0, 0)
 	}
+}
+
+// By hand: A = (0 0)(2 0), B = (3 0)(5 2). Raw |a-b|^2 = 9 + 13 over 0 + 4; about
+// the means A = (-1 0)(1 0), B = (-1 -1)(1 1): 1 + 1 over 1 + 1.
+func TestDriftByHand(t *testing.T) {
+	d := DriftOf(geom.Dense{N: 2, W: 2, Data: []float64{0, 0, 2, 0}}, geom.Dense{N: 2, W: 2, Data: []float64{3, 0, 5, 2}})
+	vectors.Near(t, "rel-rms", d.RelRMS, math.Sqrt(22./4), 1e-15)
+	vectors.Near(t, "centred", d.RelRMSCentred, 1, 1e-15)
+	vectors.Near(t, "cosine", d.Cosine, 5/math.Sqrt(29), 1e-15) // the zero row has none
+	vectors.Near(t, "centred cosine", d.CosineCentred, 1/math.Sqrt2, 1e-15)
 }
 
 // A cast to bfloat16 moves states by less than one layer does.

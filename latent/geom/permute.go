@@ -167,19 +167,13 @@ func (s *Scheme) Evaluate(t *Table) (Draws, error) {
 }
 
 // Log10P is log10 of hits/all (exact) or (1+hits)/(1+draws); never -Inf.
-func (d Draws) Log10P() float64 {
-	return s10(d.hits(func(i int) bool { return d.Stat[i] >= d.Observed-d.tol }), d.Scheme)
-}
+func (d Draws) Log10P() float64 { return s10(d.Hits(), d.Scheme) }
 
-// Hits is the number of arrangements that reach the observed statistic.
+// Hits is the number of arrangements that reach the observed statistic; ties count.
 func (d Draws) Hits() int {
-	return d.hits(func(i int) bool { return d.Stat[i] >= d.Observed-d.tol })
-}
-
-func (d Draws) hits(f func(i int) bool) int {
 	h := 0
-	for i := range d.Stat {
-		if f(i) {
+	for _, v := range d.Stat {
+		if v >= d.Observed-d.tol {
 			h++
 		}
 	}

@@ -24,6 +24,8 @@ func TestExactPermutationT10(t *testing.T) {
 	if !s.Exact || float64(d.Hits()) != want[0] || float64(s.Count) != want[1] {
 		t.Errorf("hits %d of %d, exact %v; want %v", d.Hits(), s.Count, s.Exact, want)
 	}
+	// Digits: Python 3 math.log10(268/184756).
+	vectors.Near(t, "log10 p", d.Log10P(), -2.8384637570953384, 1e-12)
 	// The mean of D2u over all splits is 0: D2u is D2 less the noise of both means,
 	// and within + between is fixed, so it follows from the same statistics.
 	total := 0.0

@@ -147,7 +147,9 @@ func TestTokens(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"massive.count@resid_post.mean.1": 300, "massive.documents@resid_post.mean.1": 150, "massive.first-position@resid_post.mean.1": 1,
-		"massive.units@resid_post.mean.1": 1, "activation.max@resid_post.mean.1": 400,
+		// rms 1, 2, 0: mean 1, m2 = 2/3, m4 = 2/3, so 3/2 - 3.
+		"units.rest.kurtosis@resid_post.mean.1": -1.5,
+		"massive.units@resid_post.mean.1":       1, "activation.max@resid_post.mean.1": 400,
 		"units.rest.max-over-median@resid_post.mean.1": 2, "units.rest.top1@resid_post.mean.1": .8, "units.dead@resid_post.mean.1": 1,
 		"units.outlier": 1, "sameness.cosine@resid_post.mean.1": 0, "sameness.erank@resid_post.mean.1": 4 / math.Pow(3, .75),
 	} {

@@ -160,6 +160,50 @@ func TestProbeSeesPastSpread(t *testing.T) {
 	}
 }
 
+// The jackknife of paired units equals leaving each pair out by hand.
+func TestPairJackknife(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	const pairs = 20
+	var score []float64
+	var y, fold, unit []int
+	for u := range pairs {
+		for side := range 2 {
+			score = append(score, r.NormFloat64()+.5*float64(side))
+			y, fold, unit = append(y, side), append(fold, u%4), append(unit, u)
+		}
+	}
+	cv, err := Rank(score, y, fold, unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	auroc := func(leave int) float64 {
+		w, n := 0.0, 0.0
+		for i := range y {
+			for j := range y {
+				if y[i] == 1 && y[j] == 0 && fold[i] == fold[j] && unit[i] != leave && unit[j] != leave {
+					n++
+					if score[i] > score[j] {
+						w++
+					}
+				}
+			}
+		}
+		return w / n
+	}
+	vectors.Near(t, "auroc", cv.AUROC, auroc(-1), 1e-12)
+	mean, v := 0.0, 0.0
+	for u := range pairs {
+		mean += auroc(u) / pairs
+	}
+	for u := range pairs {
+		v += math.Pow(auroc(u)-mean, 2) * (pairs - 1) / pairs
+	}
+	vectors.Near(t, "se", cv.SE, math.Sqrt(v), 1e-12)
+	if cv.DF != pairs-1 {
+		t.Errorf("df %d, want %d", cv.DF, pairs-1)
+	}
+}
+
 func BenchmarkProbe(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const n, w = 1024, 4096
