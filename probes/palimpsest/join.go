@@ -3,6 +3,7 @@ package palimpsest
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -338,16 +339,25 @@ func (j *joiner) rows(s *Sample) (rows []int32, pos []int64, mult []float64, err
 // easier text.
 func (j *joiner) duplicates(s *Sample, rows []int32, pos []int64) ([]int32, []int64, []float64) {
 	t := j.t
-	idx := make([]int32, len(rows))
-	for k := range idx {
-		idx[k] = int32(k)
+	type item struct {
+		key uint64 // first bytes of the digest: they decide all but true copies
+		k   int32
 	}
-	slices.SortFunc(idx, func(a, b int32) int {
-		if c := bytes.Compare(t.SHA256[rows[a]][:], t.SHA256[rows[b]][:]); c != 0 {
-			return c
+	items := make([]item, len(rows))
+	for k, i := range rows {
+		items[k] = item{binary.BigEndian.Uint64(t.SHA256[i][:]), int32(k)}
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
 		}
-		return cmp.Or(cmp.Compare(pos[a], pos[b]), cmp.Compare(a, b))
+		c := bytes.Compare(t.SHA256[rows[a.k]][:], t.SHA256[rows[b.k]][:])
+		return cmp.Or(c, cmp.Compare(pos[a.k], pos[b.k]), cmp.Compare(a.k, b.k))
 	})
+	idx := make([]int32, len(rows))
+	for n, e := range items {
+		idx[n] = e.k
+	}
 	mult := make([]float64, len(rows))
 	keep := make([]bool, len(rows))
 	for lo := 0; lo < len(idx); {

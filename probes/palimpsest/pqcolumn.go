@@ -101,6 +101,18 @@ func (p *pqFile) leaf(name string) (parquet.LeafColumn, bool) {
 // errStop ends a scan early without being an error.
 var errStop = errors.New("stop")
 
+// scan calls each with batches of a column's values, across all pages. The batch is
+// reused.
+func (p *pqFile) scan(leaf parquet.LeafColumn, each func(v []parquet.Value) error) error {
+	buf := make([]parquet.Value, 4096)
+	for _, g := range p.f.RowGroups() {
+		if err := p.pages(g.ColumnChunks()[leaf.ColumnIndex], buf, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rows calls each for every row with the values of one column: none for null or
 // an empty list. The slice is reused.
 func (p *pqFile) rows(name string, each func(row int, v []parquet.Value) error) (err error) {
@@ -111,41 +123,37 @@ func (p *pqFile) rows(name string, each func(row int, v []parquet.Value) error) 
 	}
 	row := -1
 	var cur []parquet.Value
-	flush := func() error {
-		if row < 0 {
-			return nil
-		}
-		return each(row, cur)
-	}
-	buf := make([]parquet.Value, 1024)
-	for _, g := range p.f.RowGroups() {
-		if err := p.pages(g.ColumnChunks()[leaf.ColumnIndex], buf, func(v parquet.Value) error {
+	err = p.scan(leaf, func(batch []parquet.Value) error {
+		for _, v := range batch {
 			if v.RepetitionLevel() == 0 {
-				if err := flush(); err != nil {
-					return err
+				if row >= 0 {
+					if err := each(row, cur); err != nil {
+						return err
+					}
 				}
 				row++
 				cur = cur[:0]
 			}
 			if row < 0 {
-				return fmt.Errorf("first value continues a row")
+				return errContinues
 			}
 			if v.DefinitionLevel() == leaf.MaxDefinitionLevel {
 				cur = append(cur, v.Clone())
 			}
-			return nil
-		}); err != nil {
-			if errors.Is(err, errStop) {
-				return nil
-			}
-			return p.fault(name, row, err)
 		}
+		return nil
+	})
+	if err == nil && row >= 0 {
+		err = each(row, cur)
 	}
-	if err := flush(); err != nil && !errors.Is(err, errStop) {
-		return p.fault(name, row, err)
+	if err == nil || errors.Is(err, errStop) {
+		return nil
 	}
-	return nil
+	return p.fault(name, row, err)
 }
+
+// errContinues reports a list that starts before the first row.
+var errContinues = errors.New("first value continues a row")
 
 func (p *pqFile) fault(column string, row int, err error) error {
 	if fault.As(err) != nil {
@@ -154,7 +162,7 @@ func (p *pqFile) fault(column string, row int, err error) error {
 	return fault.Inputf("malformed", "palimpsest: %s: column %s, row %d: %w", p.name, column, row, err)
 }
 
-func (p *pqFile) pages(c parquet.ColumnChunk, buf []parquet.Value, each func(parquet.Value) error) error {
+func (p *pqFile) pages(c parquet.ColumnChunk, buf []parquet.Value, each func([]parquet.Value) error) error {
 	pages := c.Pages()
 	defer pages.Close()
 	for {
@@ -168,11 +176,9 @@ func (p *pqFile) pages(c parquet.ColumnChunk, buf []parquet.Value, each func(par
 		vr := page.Values()
 		for {
 			n, err := vr.ReadValues(buf)
-			for _, v := range buf[:n] {
-				if e := each(v); e != nil {
-					parquet.Release(page)
-					return e
-				}
+			if e := each(buf[:n]); e != nil {
+				parquet.Release(page)
+				return e
 			}
 			if errors.Is(err, io.EOF) {
 				break
@@ -252,23 +258,51 @@ func (p *pqFile) strings(name string, each func(string) error) error {
 	})
 }
 
-// ids reads a column of token id lists. The slice is reused.
-func (p *pqFile) ids(name string, each func([]uint32) error) error {
-	l, _ := p.leaf(name)
-	u := unsigned(l)
-	var buf []uint32
-	return p.rows(name, func(_ int, v []parquet.Value) error {
-		buf = buf[:0]
-		for _, e := range v {
-			i, err := asInt(e, u)
+// ids reads a column of token id lists; null is empty. The slice is reused. It has
+// its own loop: contents are a hundred times the rest of the table.
+func (p *pqFile) ids(name string, each func([]uint32) error) (err error) {
+	defer recovered(p.name, &err)
+	leaf, ok := p.leaf(name)
+	if !ok {
+		return fault.Inputf("malformed", "palimpsest: %s: no column %q of one list a row", p.name, name)
+	}
+	u := unsigned(leaf)
+	row := -1
+	var cur []uint32
+	err = p.scan(leaf, func(batch []parquet.Value) error {
+		for k := range batch {
+			v := &batch[k]
+			if v.RepetitionLevel() == 0 {
+				if row >= 0 {
+					if err := each(cur); err != nil {
+						return err
+					}
+				}
+				row++
+				cur = cur[:0]
+			}
+			if row < 0 {
+				return errContinues
+			}
+			if v.DefinitionLevel() != leaf.MaxDefinitionLevel {
+				continue
+			}
+			i, err := asInt(*v, u)
 			if err != nil {
 				return err
 			}
 			if i < 0 || i > math.MaxUint32 {
 				return fmt.Errorf("found token id %d, want 0 to 2^32-1", i)
 			}
-			buf = append(buf, uint32(i))
+			cur = append(cur, uint32(i))
 		}
-		return each(buf)
+		return nil
 	})
+	if err == nil && row >= 0 {
+		err = each(cur)
+	}
+	if err == nil || errors.Is(err, errStop) {
+		return nil
+	}
+	return p.fault(name, row, err)
 }

@@ -1,7 +1,6 @@
 package palimpsest
 
 import (
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -18,13 +17,11 @@ const bins = 20
 
 // series returns the numbers behind the figures.
 func (q *query) series() []probes.Series {
-	byPos := make([]int32, q.l.n)
-	for i := range byPos {
-		byPos[i] = int32(i)
+	ranks := q.t[0]
+	if len(q.t) > 1 {
+		ranks = stat.NewIntRanks(q.s.Pos)
 	}
-	slices.SortFunc(byPos, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(q.s.Pos[a], q.s.Pos[b]), cmp.Compare(a, b))
-	})
+	byPos := ranks.Order()
 	out := []probes.Series{q.binned("bins", byPos, byPos, q.d), q.trend(byPos)}
 	out = append(out, q.binned("bins control random order", byPos, q.shuffled(byPos), q.d))
 	for _, f := range q.refs {

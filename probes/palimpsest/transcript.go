@@ -181,6 +181,7 @@ func (t *Transcript) Derive() error {
 // deriver computes the derived columns in two streaming passes: count, then add.
 type deriver struct {
 	idCount   []int64
+	idCost    []float64 // -ln frequency, once counting is over
 	wordCount map[string]int64
 	total     int64
 
@@ -212,11 +213,19 @@ func (d *deriver) countIDs(r []uint32) {
 }
 
 func (d *deriver) ids(r []uint32) {
+	if d.idCost == nil {
+		d.idCost = make([]float64, len(d.idCount))
+		for v, c := range d.idCount {
+			if c > 0 {
+				d.idCost[v] = -math.Log(float64(c) / float64(d.total))
+			}
+		}
+	}
 	d.buf = d.buf[:0]
 	s := 0.0
 	for _, v := range r {
 		d.buf = binary.LittleEndian.AppendUint32(d.buf, v)
-		s -= math.Log(float64(d.idCount[min(v, maxID)]) / float64(d.total))
+		s += d.idCost[min(v, maxID)]
 	}
 	d.add(sha256.Sum256(d.buf), len(r), s)
 }

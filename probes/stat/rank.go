@@ -64,6 +64,27 @@ func newRanks[T int64 | float64](x []T) Ranks {
 	return r
 }
 
+// Order returns the indices of the values in ascending order, equal values by
+// index. O(n): ranks lie between -n and n, so counting replaces sorting.
+func (r Ranks) Order() []int32 {
+	n := len(r.C)
+	start := make([]int32, 2*n+1) // a tie group's values take the slots from its start on
+	for _, c := range r.C {
+		start[int(c)+n]++
+	}
+	at := int32(0)
+	for i, k := range start {
+		start[i] = at
+		at += k
+	}
+	out := make([]int32, n)
+	for i, c := range r.C {
+		out[start[int(c)+n]] = int32(i)
+		start[int(c)+n]++
+	}
+	return out
+}
+
 // Rho is the Pearson correlation of two rank vectors of one length: Spearman's
 // rho with ties. The sums are exact; NaN if either is constant.
 func (r Ranks) Rho(s Ranks) float64 {

@@ -1,17 +1,13 @@
 package stat
 
-import (
-	"cmp"
-	"math"
-	"slices"
-)
+import "math"
 
 // BootstrapRho returns o.B values of the rank correlation on units drawn with
 // replacement, for samples whose ties rule out the influence function. Ranks are
 // recomputed on each replicate from the multiplicities, O(n) after one sort.
 func BootstrapRho(r, s Ranks, o Boot) []float64 {
 	n := len(r.C)
-	ro, so := sortOrder(r.C), sortOrder(s.C)
+	ro, so := r.Order(), s.Order()
 	return Bootstrap(n, o, func(idx []int32) float64 {
 		w := make([]int32, n)
 		for _, i := range idx {
@@ -49,13 +45,4 @@ func weightedRanks(c []int32, order []int32, w []int32) []int32 {
 		lo = hi
 	}
 	return out
-}
-
-func sortOrder(c []int32) []int32 {
-	idx := make([]int32, len(c))
-	for i := range idx {
-		idx[i] = int32(i)
-	}
-	slices.SortFunc(idx, func(a, b int32) int { return cmp.Or(cmp.Compare(c[a], c[b]), cmp.Compare(a, b)) })
-	return idx
 }

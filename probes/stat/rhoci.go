@@ -1,7 +1,6 @@
 package stat
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -29,7 +28,7 @@ func RhoSE(r, s Ranks) float64 {
 	for i := range f {
 		f[i], g[i] = unit(r.C[i]), unit(s.C[i])
 	}
-	a, b := meanAbove(f, s.C), meanAbove(g, r.C)
+	a, b := meanAbove(f, s), meanAbove(g, r)
 	for i := range a {
 		a[i] = 12 * (f[i]*g[i] + a[i] + b[i]) // the constants vanish when centred
 	}
@@ -42,18 +41,9 @@ func RhoSE(r, s Ranks) float64 {
 
 // meanAbove returns for each i (1/n) sum_j w_j h(key_j, key_i), h = 1, 1/2, 0 for
 // key_j >, =, < key_i.
-func meanAbove(w []float64, key []int32) []float64 {
-	n := len(w)
-	idx := make([]int32, n)
-	for i := range idx {
-		idx[i] = int32(i)
-	}
-	slices.SortFunc(idx, func(a, b int32) int {
-		if key[a] != key[b] {
-			return cmp.Compare(key[b], key[a])
-		}
-		return cmp.Compare(a, b)
-	})
+func meanAbove(w []float64, r Ranks) []float64 {
+	n, key, idx := len(w), r.C, r.Order()
+	slices.Reverse(idx)
 	out := make([]float64, n)
 	var above sum
 	for lo := 0; lo < n; {
