@@ -19,6 +19,10 @@ type Design struct {
 
 	label, stratum map[int]int // file index -> own index
 	docs           *Docs
+	members        geom.Members // of all documents
+	all            []geom.Unit
+	names          map[int]string
+	pooled         *Design // the same without strata
 }
 
 // NewDesign selects groups by name (nil = all labels of the file, in file
@@ -58,6 +62,15 @@ func NewDesign(s States, groups []string, strata bool) (*Design, error) {
 	case UnitFamily:
 		d.Form = geom.Families
 	}
+	d.names = d.unitNames()
+	d.members, d.all = d.units(nil)
+	p := *d
+	if d.Stratified() {
+		p.Strata, p.stratum = []string{""}, map[int]int{}
+		p.members, p.all = p.units(nil)
+	}
+	p.pooled = &p
+	d.pooled = &p
 	return d, d.check(in)
 }
 
@@ -93,9 +106,12 @@ func (d *Design) useStrata(in Info) {
 func (d *Design) Stratified() bool { return len(d.Strata) > 1 }
 
 // Pooled is the same design without strata.
-func (d *Design) Pooled() *Design {
+func (d *Design) Pooled() *Design { return d.pooled }
+
+// Independent is the same design with rows taken as independent.
+func (d *Design) Independent() *Design {
 	p := *d
-	p.Strata, p.stratum = []string{""}, map[int]int{}
+	p.Form = geom.Independent
 	return &p
 }
 
@@ -160,7 +176,10 @@ func (d *Design) units(docs []int) (geom.Members, []geom.Unit) {
 // RowTable makes the table of rows; docs names each row's document (nil = row i
 // is document i). Rows outside the design are left out.
 func (d *Design) RowTable(x geom.Rows, docs []int, workers int) (*geom.Table, error) {
-	m, us := d.units(docs)
+	m, us := d.members, d.all
+	if docs != nil {
+		m, us = d.units(docs)
+	}
 	return geom.FromRows(x, m, us, len(d.Groups), len(d.Strata), d.form(m), workers)
 }
 
@@ -184,8 +203,7 @@ func (d *Design) CellTable(c geom.Cells, alpha []float64, unit bool, workers int
 	if len(d.Strata) < 2 {
 		strata = nil
 	}
-	m, _ := d.units(nil)
-	return geom.FromCells(c, alpha, unit, d.label, strata, d.form(m), workers)
+	return geom.FromCells(c, alpha, unit, d.label, strata, d.form(d.members), workers)
 }
 
 // CellLabel maps a cell to label and stratum of the design.
@@ -212,10 +230,9 @@ func (d *Design) FileLabel(group int) int {
 // Counts are units and rows by label.
 func (d *Design) Counts() (units, rows []int) {
 	units, rows = make([]int, len(d.Groups)), make([]int, len(d.Groups))
-	m, us := d.units(nil)
-	for i, u := range us {
+	for i, u := range d.all {
 		units[u.Label]++
-		rows[u.Label] += len(m[i])
+		rows[u.Label] += len(d.members[i])
 	}
 	return units, rows
 }
@@ -226,8 +243,7 @@ func (d *Design) check(in Info) error {
 	for s := range n {
 		n[s] = make([]int, k)
 	}
-	_, us := d.units(nil)
-	for _, u := range us {
+	for _, u := range d.all {
 		n[u.Stratum][u.Label]++
 	}
 	total := make([]int, k)
@@ -292,9 +308,11 @@ func (d *Design) checkPairs(in Info) error {
 	return nil
 }
 
-// UnitNames gives each unit a name that does not depend on row order: the
-// smallest id among its documents.
-func (d *Design) UnitNames() map[int]string {
+// UnitName is a unit's name, which does not depend on row order: the smallest id
+// among its documents.
+func (d *Design) UnitName(unit int) string { return d.names[unit] }
+
+func (d *Design) unitNames() map[int]string {
 	out := map[int]string{}
 	for i, id := range d.docs.ID {
 		u := int(d.docs.Unit[i])

@@ -292,6 +292,130 @@ func TestCellsFarFromZero(t *testing.T) {
 	vectors.Near(t, "se", a.head.jack.SE, f.Num("T10.jackknife_blocks_3_3_3_1.se"), 1e-9)
 }
 
+// Post steps against plain computations on the rows.
+func TestPosts(t *testing.T) {
+	set := layers3(.75)
+	set.Rows = true
+	x := set.Layers[0]
+	mean := geom.Mean(x, 1)
+	theta := func(d geom.Dense) float64 {
+		us := make([]geom.Unit, d.N)
+		for i := range us {
+			us[i].Label = i / 100
+		}
+		tb, err := geom.FromRows(d, geom.Singles(d.N), us, 2, 1, geom.Independent, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := tb.Separation()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Theta
+	}
+	got := func(name string) float64 {
+		o := quick()
+		o.Space.Post, o.Space.Pool, o.Indices = name, "none", []string{"r2"}
+		r, err := Run(context.Background(), mem.New(set), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return estimate(t, r, "aqi.theta@resid_post.mean.1")
+	}
+	vectors.Near(t, "center+l2", got("center+l2"), theta(geom.Collect(geom.L2(geom.Shift(x, mean)))), 1e-12)
+	f := vectors.Load(t)
+	vectors.Near(t, "l2", got("l2"), f.Num("G1.post_l2.theta"), 1e-9)
+	vectors.Near(t, "zscore", got("zscore"), f.Num("G1.post_zscore.theta"), 1e-9)
+
+	// abtt:2 leaves rows without the components of the first two axes.
+	pca, err := geom.Principal(x, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	axes, sd, err := geom.Axes(x, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "sd of axis 1", sd[0]*sd[0], f.Num("G1.health.ev2.0"), 1e-9)
+	rest := geom.Collect(geom.Shift(x, mean))
+	for i := range rest.N {
+		for a := range 2 {
+			c := inner(axes.Row(a), rest.Row(i))
+			if math.Abs(math.Abs(c)-math.Abs(pca.Scores.Row(i)[a])) > 1e-9 && a == 0 {
+				t.Fatalf("row %d axis %d: %v, principal score %v", i, a, c, pca.Scores.Row(i)[a])
+			}
+			add(rest.Row(i), axes.Row(a), -c)
+		}
+	}
+	vectors.Near(t, "abtt", got("abtt:2"), theta(rest), 1e-9)
+
+	// Whitened rows have variance 1 along every axis and are uncorrelated.
+	q := &source{s: mem.New(set), layers: []int{0}, workers: 1}
+	q.in = q.s.Info()
+	q.v = q.in.Views[0]
+	if q.d, err = latent.NewDesign(q.s, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	w, err := q.space([]float64{1}, post{name: "whiten"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := geom.Collect(w.x)
+	for a := range 3 {
+		for b := range 3 {
+			c := 0.0
+			for i := range d.N {
+				c += d.Row(i)[a] * d.Row(i)[b] / 199
+			}
+			want := 0.0
+			if a == b {
+				want = 1
+			}
+			if math.Abs(c-want) > 1e-9 {
+				t.Errorf("whitened covariance %d %d = %v, want %v", a, b, c, want)
+			}
+		}
+	}
+}
+
+// More rows than distances are computed for: the sample, or with exact a stream.
+func TestManyRows(t *testing.T) {
+	set := mem.Set{Name: "many", First: 1, Rows: true, Block: 50, Layers: []geom.Dense{geom.NewDense(4200, 3)}}
+	for i := range 4200 {
+		set.Label = append(set.Label, []string{"a", "b"}[i%2])
+		for j := range 3 {
+			set.Layers[0].Row(i)[j] = float64((i*(7+j)+i*i%(11+j))%97) + 3*float64(i%2)
+		}
+		if i < 400 {
+			set.Sample = append(set.Sample, i)
+		}
+	}
+	o := quick()
+	o.Indices = []string{"r2", "dbs", "dunn", "silhouette"}
+	r, err := Run(context.Background(), mem.New(set), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !hasWarning(r, "sampled") || !hasWarning(r, "dunn-bound") || r.N["rows.distances"] != 400 {
+		t.Errorf("%d rows, warnings %v; want the sample of 400 with its warnings", r.N["rows.distances"], r.Warnings)
+	}
+	o.Infer.Exact = true
+	if r, err = Run(context.Background(), mem.New(set), o); err != nil {
+		t.Fatal(err)
+	}
+	x := set.Layers[0]
+	labels := make([]int, 4200)
+	for i := range labels {
+		labels[i] = i % 2
+	}
+	want := geom.PairwiseIndices(geom.Distances(x, 2), labels, 2)
+	vectors.Near(t, "silhouette", estimate(t, r, "aqi.silhouette@resid_post.mean.pool"), want.Silhouette.Value, 1e-9)
+	vectors.Near(t, "dunn", estimate(t, r, "aqi.dunn@resid_post.mean.pool"), want.Dunn.Value, 1e-9)
+	if hasWarning(r, "sampled") {
+		t.Error("exact: warning sampled")
+	}
+}
+
 func TestSameBytesForAnyWorkers(t *testing.T) {
 	set := layers3(.5, .25)
 	set.Block, set.Rows = 5, true

@@ -14,7 +14,6 @@ import (
 // each group starting where the one before stopped. It depends on ids alone.
 func (r *runner) folds(docs, labels []int, salt string) []int {
 	q := r.q
-	names := q.d.UnitNames()
 	type unit struct {
 		key, label, stratum int
 		digest              string
@@ -32,7 +31,7 @@ func (r *runner) folds(docs, labels []int, salt string) []int {
 		if q.d.Form != geom.Pairs {
 			u.label = labels[i]
 		}
-		h := sha256.Sum256(fmt.Appendf(nil, "assay.folds/1\n%d\n%s\n%s", r.o.Seed, salt, names[q.d.Unit(d)]))
+		h := sha256.Sum256(fmt.Appendf(nil, "assay.folds/1\n%d\n%s\n%s", r.o.Seed, salt, q.d.UnitName(q.d.Unit(d))))
 		u.digest = string(h[:])
 		us = append(us, u)
 	}

@@ -111,8 +111,7 @@ func Similarity(ctx context.Context, s latent.States, o SimilarityOptions) (prob
 
 // unitTable is the table of unit vectors of a layer: from rows, else cells; nil if neither.
 func unitTable(d *latent.Design, c geom.Cells, x geom.Rows, docs []int, k, layers int) (*geom.Table, error) {
-	free := d.Pooled()
-	free.Form = geom.Independent
+	free := d.Pooled().Independent()
 	switch {
 	case c != nil:
 		return free.CellTable(c, geom.One(k, layers), true, 1)
@@ -124,8 +123,7 @@ func unitTable(d *latent.Design, c geom.Cells, x geom.Rows, docs []int, k, layer
 
 // rawTable is unitTable without the division by the norm.
 func rawTable(d *latent.Design, c geom.Cells, x geom.Rows, docs []int, k, layers int) (*geom.Table, error) {
-	free := d.Pooled()
-	free.Form = geom.Independent
+	free := d.Pooled().Independent()
 	if c != nil {
 		return free.CellTable(c, geom.One(k, layers), false, 1)
 	}
