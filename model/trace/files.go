@@ -25,6 +25,7 @@ type file interface {
 type disk interface {
 	create(name string) (file, error) // fails if the name exists
 	open(name string) (file, int64, error)
+	edit(name string) (file, int64, error) // for reading and writing
 	rename(from, to string) error
 	remove(name string) error
 	syncDir(name string) error
@@ -40,8 +41,11 @@ func (osDisk) create(name string) (file, error) {
 	return f, nil
 }
 
-func (osDisk) open(name string) (file, int64, error) {
-	f, err := os.Open(name)
+func (osDisk) open(name string) (file, int64, error) { return openRegular(name, os.O_RDONLY) }
+func (osDisk) edit(name string) (file, int64, error) { return openRegular(name, os.O_RDWR) }
+
+func openRegular(name string, flag int) (file, int64, error) {
+	f, err := os.OpenFile(name, flag, 0)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -166,7 +166,12 @@ func (h Header) runDigest() (string, error) {
 	if h.rawOf == nil {
 		return h.Of.RunDigest()
 	}
-	d, err := canon.Digest(rawValue(h.rawOf))
+	return rawDigest(h.rawOf)
+}
+
+// rawDigest is the run of an identity in the bytes of a file.
+func rawDigest(of json.RawMessage) (string, error) {
+	d, err := canon.Digest(rawValue(of))
 	return strings.TrimPrefix(d, "sha256:"), err
 }
 

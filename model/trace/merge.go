@@ -98,7 +98,10 @@ func firstDifference(a, b Header) string {
 		flatten(out, "of", v)
 		return out
 	}
-	x, y := flat(a), flat(b)
+	return difference(flat(a), flat(b), a.Run, b.Run)
+}
+
+func difference(x, y map[string]string, runX, runY string) string {
 	keys := map[string]bool{}
 	for _, m := range []map[string]string{x, y} {
 		for k := range m {
@@ -110,7 +113,7 @@ func firstDifference(a, b Header) string {
 			return fmt.Sprintf("%s is %s and %s", k, or(x[k], "absent"), or(y[k], "absent"))
 		}
 	}
-	return fmt.Sprintf("%s and %s", a.Run, b.Run)
+	return fmt.Sprintf("runs %s and %s", runX, runY)
 }
 
 func or(s, none string) string {
