@@ -151,21 +151,21 @@ type Lens struct {
 	TopLogProb           []float32
 }
 
-// States is what the tests read: one states file, or the same in memory. An
-// absent part is nil or false, never zeros. Implementations are safe for
-// concurrent reads.
+// States is what the tests read: one states file, or the same in memory. A part
+// that was not kept is nil (or false, or has no rows), never zeros; an error means
+// that it is there and cannot be read. Implementations are safe for concurrent reads.
 type States interface {
 	Info() Info
 	Docs() (*Docs, error)
-	Cells(view int) (geom.Cells, error)                     // nil if not kept
+	Cells(view int) (geom.Cells, error)
 	Rows(view, k int) (geom.Rows, bool)                     // every document, layer Layers[k]
-	Sample(view, k int) (x geom.Rows, doc []int, err error) // nil if not kept
-	SqNorm(view int) ([]float32, error)                     // n x K; nil if not kept
-	DimSq(view, k int) (geom.Dense, bool)                   // labels x width, sum over documents of x^2
-	Peaks(tap string) (Peaks, bool)                         //
-	TokenSums(tap string, layer int) (TokenSums, bool)      // layer number, not index
-	TokenRows(tap string, layer int) (TokenRows, bool)      //
-	Lens() (*Lens, bool)                                    //
+	Sample(view, k int) (x geom.Rows, doc []int, err error) // doc names each row's document
+	SqNorm(view int) ([]float32, error)                     // documents x layers
+	DimSq(view, k int) (geom.Dense, error)                  // labels x width: sum over documents of x^2
+	Peaks(tap string) (*Peaks, error)
+	TokenSums(tap string, layer int) (*TokenSums, error) // layer: its number
+	TokenRows(tap string, layer int) (*TokenRows, error)
+	Lens() (*Lens, error)
 }
 
 // Same checks that two states hold the same documents under the same plan.

@@ -42,10 +42,10 @@ type bigStates struct {
 	docs   []int
 }
 
-func (s *bigStates) Cells(int) (geom.Cells, error)     { return s.cells, nil }
-func (s *bigStates) SqNorm(int) ([]float32, error)     { return nil, nil }
-func (s *bigStates) DimSq(int, int) (geom.Dense, bool) { return geom.Dense{}, false }
-func (s *bigStates) Rows(int, int) (geom.Rows, bool)   { return nil, false }
+func (s *bigStates) Cells(int) (geom.Cells, error)      { return s.cells, nil }
+func (s *bigStates) SqNorm(int) ([]float32, error)      { return nil, nil }
+func (s *bigStates) DimSq(int, int) (geom.Dense, error) { return geom.Dense{}, nil }
+func (s *bigStates) Rows(int, int) (geom.Rows, bool)    { return nil, false }
 func (s *bigStates) Sample(_, k int) (geom.Rows, []int, error) {
 	if s.sample == nil {
 		return nil, nil, nil

@@ -118,8 +118,11 @@ func (r *runner) zscoreSums(e entry) (geom.ZTheta, *geom.Jack, string, error) {
 			k = i
 		}
 	}
-	sq, ok := q.s.DimSq(q.view, k)
-	if !ok {
+	sq, err := q.s.DimSq(q.view, k)
+	if err != nil {
+		return geom.ZTheta{}, nil, "", err
+	}
+	if sq.N == 0 {
 		return geom.ZTheta{Theta: math.NaN(), R2: math.NaN()}, nil, "needs rows", nil
 	}
 	var n [2]int

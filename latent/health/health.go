@@ -236,8 +236,12 @@ func (s *side) layer(k int) (jacks, error) {
 	if err := s.cosineOfCells(k); err != nil {
 		return jacks{}, err
 	}
-	s.massive(k)
-	s.tokenSums(k)
+	if err := s.massive(k); err != nil {
+		return jacks{}, err
+	}
+	if err := s.tokenSums(k); err != nil {
+		return jacks{}, err
+	}
 	x, sampled := s.cur.x, s.cur.sampled
 	if x == nil {
 		s.b.Warn("missing-part", "no sample and no rows: no spectrum, centred cosine or intrinsic dimension")
@@ -351,12 +355,18 @@ func (s *side) cosineOfCells(k int) error {
 }
 
 // massive counts massive activations: entries of token vectors.
-func (s *side) massive(k int) {
-	p, ok := s.s.Peaks(s.v.Tap)
-	at := slices.Index(p.Layers, s.v.Layers[k])
-	if !ok || at < 0 {
+func (s *side) massive(k int) error {
+	p, err := s.s.Peaks(s.v.Tap)
+	if err != nil {
+		return err
+	}
+	at := -1
+	if p != nil {
+		at = slices.Index(p.Layers, s.v.Layers[k])
+	}
+	if at < 0 {
 		s.b.Warn("missing-part", "no peaks of %s: massive activations were not counted", s.v.Tap)
-		return
+		return nil
 	}
 	nl := len(p.Layers)
 	n := len(p.Max) / nl
@@ -380,11 +390,12 @@ func (s *side) massive(k int) {
 	s.add("massive.count", k, float64(count), "entries", "token entries above both limits", "")
 	s.add("massive.documents", k, float64(docs), "documents", "documents with some", "")
 	if docs == 0 {
-		return
+		return nil
 	}
 	s.add("massive.first-position", k, float64(first)/float64(docs), "fraction", "of these documents, largest activation at the first position", "")
 	s.add("massive.units", k, float64(len(units)), "units", "distinct units that hold a document's largest", "")
 	if 2*first > n {
 		s.b.Warn("first-token-massive", "%d of %d documents have a massive activation at the first position of layer %d", first, n, s.v.Layers[k])
 	}
+	return nil
 }

@@ -13,11 +13,14 @@ import (
 
 // tokenSums describes how energy over tokens is spread over units; the first
 // position of the window is kept apart because its states are often massive.
-func (s *side) tokenSums(k int) {
-	t, ok := s.s.TokenSums(s.v.Tap, s.v.Layers[k])
-	if !ok {
+func (s *side) tokenSums(k int) error {
+	t, err := s.s.TokenSums(s.v.Tap, s.v.Layers[k])
+	if err != nil {
+		return err
+	}
+	if t == nil {
 		s.b.Warn("missing-part", "no sums over tokens of %s: outlier and dead units were not counted", s.v.Tap)
-		return
+		return nil
 	}
 	n := t.Tokens
 	if n[1] == 0 {
@@ -68,6 +71,7 @@ func (s *side) tokenSums(k int) {
 			s.add("units.dead", k, float64(dead), "units", "never different from 0 after the first position", "")
 		}
 	}
+	return nil
 }
 
 // kurtosis is m4/m2^2 - 3.
@@ -110,8 +114,11 @@ func (s *side) outlierUnits() {
 // mean pairwise cosine and the effective rank of the span's vectors.
 func (s *side) sameness(layers []int) error {
 	for _, k := range layers {
-		t, ok := s.s.TokenRows(s.v.Tap, s.v.Layers[k])
-		if !ok {
+		t, err := s.s.TokenRows(s.v.Tap, s.v.Layers[k])
+		if err != nil {
+			return err
+		}
+		if t == nil {
 			continue
 		}
 		var cos, rank float64

@@ -86,8 +86,11 @@ func Analyse(ctx context.Context, s latent.States, o Options) (*Report, error) {
 		return nil, fault.Usagef("lens: level %v, agreement %v, want .5 to 1 and above 0 to 1", o.Level, o.Agreement)
 	}
 	in := s.Info()
-	l, ok := s.Lens()
-	if !ok {
+	l, err := s.Lens()
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
 		return nil, fault.Inputf("missing-states", "lens: %s: no readings of the head, want them", in.Path).Hint("make the states again with --lens")
 	}
 	docs, err := s.Docs()

@@ -99,7 +99,7 @@ func New(set Set) *States {
 
 func (s *States) Info() latent.Info           { return s.Inf }
 func (s *States) Docs() (*latent.Docs, error) { return &s.D, nil }
-func (s *States) Lens() (*latent.Lens, bool)  { return s.LensOf, s.LensOf != nil }
+func (s *States) Lens() (*latent.Lens, error) { return s.LensOf, nil }
 func (s *States) Rows(_, k int) (geom.Rows, bool) {
 	if !s.keep {
 		return nil, false
@@ -134,7 +134,7 @@ func (s *States) SqNorm(int) ([]float32, error) {
 	return out, nil
 }
 
-func (s *States) DimSq(_, k int) (geom.Dense, bool) {
+func (s *States) DimSq(_, k int) (geom.Dense, error) {
 	d := geom.NewDense(len(s.Inf.Labels), s.layers[k].W)
 	for i, l := range s.D.Label {
 		if l >= 0 {
@@ -143,17 +143,25 @@ func (s *States) DimSq(_, k int) (geom.Dense, bool) {
 			}
 		}
 	}
-	return d, true
+	return d, nil
 }
 
-func (s *States) Peaks(tap string) (latent.Peaks, bool) { p, ok := s.PeaksOf[tap]; return p, ok }
-func (s *States) TokenSums(tap string, layer int) (latent.TokenSums, bool) {
-	t, ok := s.Sums[fmt.Sprintf("%s.%d", tap, layer)]
-	return t, ok
+func (s *States) Peaks(tap string) (*latent.Peaks, error) { return find(s.PeaksOf, tap) }
+
+func (s *States) TokenSums(tap string, layer int) (*latent.TokenSums, error) {
+	return find(s.Sums, fmt.Sprintf("%s.%d", tap, layer))
 }
-func (s *States) TokenRows(tap string, layer int) (latent.TokenRows, bool) {
-	t, ok := s.Toks[fmt.Sprintf("%s.%d", tap, layer)]
-	return t, ok
+
+func (s *States) TokenRows(tap string, layer int) (*latent.TokenRows, error) {
+	return find(s.Toks, fmt.Sprintf("%s.%d", tap, layer))
+}
+
+func find[T any](m map[string]T, key string) (*T, error) {
+	v, ok := m[key]
+	if !ok {
+		return nil, nil
+	}
+	return &v, nil
 }
 
 type cells struct {
