@@ -3,6 +3,7 @@ package perplexity
 import (
 	"math"
 
+	"assay/internal/fault"
 	"assay/model/trace/window"
 )
 
@@ -20,9 +21,15 @@ type Line struct {
 }
 
 // Beside puts samples of one text under several rules side by side. Samples of
-// different texts or tokenizers do not belong in one table; the caller scores them
-// from one input.
-func Beside(samples []Sample) []Line {
+// different texts, weights or tokenizers do not belong in one table: an error.
+func Beside(samples []Sample) ([]Line, error) {
+	for _, s := range samples {
+		a := samples[0]
+		if s.Text != a.Text || s.Tokenizer != a.Tokenizer || s.Weights != a.Weights {
+			return nil, fault.Inputf("texts", "perplexity: side by side: found text %s, weights %s, tokenizer %s under policy %s, want %s, %s, %s as under %s",
+				short(s.Text), short(s.Weights), short(s.Tokenizer), s.Policy.Name, short(a.Text), short(a.Weights), short(a.Tokenizer), a.Policy.Name)
+		}
+	}
 	reproduces := make(map[string]string)
 	for _, i := range window.Policies() {
 		reproduces[i.Name] = i.Reproduces
@@ -45,5 +52,5 @@ func Beside(samples []Sample) []Line {
 		out[i] = l
 		out[i].Minus = l.NLLToken - out[0].NLLToken
 	}
-	return out
+	return out, nil
 }

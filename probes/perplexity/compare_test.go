@@ -295,7 +295,14 @@ func TestBeside(t *testing.T) {
 	for _, p := range []window.Policy{{Name: "full", Window: 1000}, {Name: "hf-stride-doc", Window: 64, Stride: 16}, {Name: "llamacpp", Window: 64}} {
 		ss = append(ss, sampleOf(t, p, scoredDoc(t, p, 0, 1000, func(i, ctx int) float64 { return 2 + 3/(1+float64(ctx)) + float64(i%7)/7 })))
 	}
-	ls := Beside(ss)
+	ls, err := Beside(ss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ss[2].Text = "sha256:other"
+	if _, err := Beside(ss); fault.As(err) == nil {
+		t.Errorf("two texts in one table: %v", err)
+	}
 	near(t, "loop", ls[1].PPLToken, 12.066122614, 1e-4)
 	near(t, "difference", ls[2].Minus, math.Log(12.092457771/11.565740431), 1e-5)
 	if !math.IsNaN(ls[2].BPB) || math.IsNaN(ls[1].BPB) || ls[0].Tool == "" {
