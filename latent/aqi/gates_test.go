@@ -384,3 +384,23 @@ func TestFormsEqualTables(t *testing.T) {
 		vectors.Near(t, units+" theta", f.theta(p), s.Theta, 1e-9)
 	}
 }
+
+func TestTables(t *testing.T) {
+	s, items := matched(60, 1.5, nil)
+	r := run(t, s, items, nil)
+	for _, c := range r.Curve {
+		f := c.Fields()
+		if len(f) != len(CurveHeader()) || f[0] != "resid_post.mean" || f[4] == "" {
+			t.Fatalf("curve row %q", f)
+		}
+		if c.Index == "r2" && c.Post == "none" && (f[7] == "" || f[9] == "") {
+			t.Errorf("row %q: no p or null in tier B", f)
+		}
+	}
+	if f := r.Items[0].Fields(); len(f) != len(ItemHeader()) || f[2] == "" || f[3] == "" {
+		t.Errorf("item %q", f)
+	}
+	if f := (CurveRow{Value: nil}).Fields(); f[4] != "" {
+		t.Errorf("no value prints %q", f[4])
+	}
+}
