@@ -40,6 +40,8 @@ type Columns struct {
 	Extra []string
 	// Labels: the file describes vectors, not documents; it has no text.
 	Labels bool
+	// IDs: a column ids holds the document as token ids, in place of text.
+	IDs bool
 }
 
 func (c Columns) withDefaults() Columns {
@@ -61,6 +63,7 @@ type Item struct {
 	Text        string // prompt and response in one, where the row has these
 	Seam        int    // byte at which the response begins
 	HasResponse bool
+	IDs         []int32 // instead of Text
 
 	Label    string
 	HasLabel bool

@@ -201,7 +201,7 @@ func (s *Source) header(names []string, line int, p *problems) bool {
 		if slices.Contains(names[:i], name) {
 			p.add("rows", line, 1, name, "the column a second time", "it once")
 		}
-		if name == "weights" || name == "positions" || name == "meta" {
+		if name == "weights" || name == "positions" || name == "meta" || name == "ids" {
 			p.add("rows", line, 1, name, "a list or object in a CSV file", "a .jsonl file")
 			continue
 		}

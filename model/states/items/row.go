@@ -40,16 +40,21 @@ func (w *row) bad(code string, column int, field, found, want string) {
 	w.p.add(code, w.line, column, field, found, want)
 }
 
-func fields() []string {
-	return []string{"id", "text", "prompt", "response", "label", "topic", "source", "family", "pair", "weights", "positions", "meta"}
+// fields are the columns that the file may have.
+func (c Columns) fields() []string {
+	all := []string{"id", "text", "prompt", "response", "label", "topic", "source", "family", "pair", "weights", "positions", "meta"}
+	if c.Labels || c.IDs {
+		all = slices.DeleteFunc(all, isText)
+	}
+	if c.IDs {
+		all = append(all, "ids")
+	}
+	return all
 }
 
 // known reports a column that nobody reads.
 func (w *row) known(name string, column int) {
-	all := fields()
-	if w.s.cols.Labels {
-		all = slices.DeleteFunc(all, isText)
-	}
+	all := w.s.cols.fields()
 	if slices.Contains(all, name) || strings.HasPrefix(name, "x_") {
 		return
 	}
@@ -81,7 +86,12 @@ func (w *row) item() Item {
 	} else if it.ID = w.name(c, cols.ID); it.ID == "" && c.kind == '"' {
 		w.bad("rows", c.column, cols.ID, "an empty string", "a string that is not empty")
 	}
-	w.texts(&it)
+	switch {
+	case cols.IDs:
+		w.ids(&it)
+	case !cols.Labels:
+		w.texts(&it)
+	}
 	if c, ok := w.get(cols.Label); ok {
 		switch {
 		case !scalar(c), c.kind == '"' && strings.TrimSpace(c.s) == "":
@@ -125,9 +135,6 @@ func (w *row) readMeta() {
 
 // texts reads text, or prompt and response.
 func (w *row) texts(it *Item) {
-	if w.s.cols.Labels {
-		return
-	}
 	str := func(name string) (string, bool) {
 		c, ok := w.cells[name]
 		if ok && c.kind != '"' {
@@ -179,33 +186,47 @@ func (w *row) optional(name string) string {
 	return s
 }
 
-// lists reads weights and positions; whether they fit the span is known later.
-func (w *row) lists(it *Item) {
-	each := func(name, code string, f func(s string) bool, want string) {
-		c, ok := w.cells[name]
-		if !ok {
-			return
-		}
-		if c.kind != '[' {
-			w.bad(code, c.column, name, describe(c), "a list of numbers")
-			return
-		}
-		dec := jsontext.NewDecoder(bytes.NewBufferString(c.s))
-		dec.ReadToken()
-		for dec.PeekKind() != ']' {
-			v, err := dec.ReadValue()
-			if err != nil || v.Kind() != '0' || !f(string(v)) {
-				w.bad(code, c.column+max(0, int(dec.InputOffset())-len(v)), name, describe(newCell(v, 0)), want)
-				return
-			}
+// numbers reads a list of numbers; f says whether it takes one.
+func (w *row) numbers(name, code string, f func(s string) bool, want string) (ok bool) {
+	c, ok := w.cells[name]
+	if !ok {
+		return false
+	}
+	if c.kind != '[' {
+		w.bad(code, c.column, name, describe(c), "a list of numbers")
+		return true
+	}
+	dec := jsontext.NewDecoder(bytes.NewBufferString(c.s))
+	dec.ReadToken()
+	for dec.PeekKind() != ']' {
+		v, err := dec.ReadValue()
+		if err != nil || v.Kind() != '0' || !f(string(v)) {
+			w.bad(code, c.column+max(0, int(dec.InputOffset())-len(v)), name, describe(newCell(v, 0)), want)
+			return true
 		}
 	}
-	each("weights", "bad-weights", func(s string) bool {
+	return true
+}
+
+func (w *row) ids(it *Item) {
+	it.IDs = []int32{}
+	if !w.numbers("ids", "rows", func(s string) bool {
+		n, err := strconv.ParseInt(s, 10, 32)
+		it.IDs = append(it.IDs, int32(n))
+		return err == nil && n >= 0
+	}, "an id, 0 or more") {
+		w.bad("rows", 1, "ids", "no such column", "it in every row")
+	}
+}
+
+// lists reads weights and positions; whether they fit the span is known later.
+func (w *row) lists(it *Item) {
+	w.numbers("weights", "bad-weights", func(s string) bool {
 		x, err := strconv.ParseFloat(s, 64)
 		it.Weights = append(it.Weights, x)
 		return err == nil && x >= 0 && !math.IsInf(x, 0)
 	}, "a finite number, 0 or more")
-	each("positions", "rows", func(s string) bool {
+	w.numbers("positions", "rows", func(s string) bool {
 		n, err := strconv.ParseInt(s, 10, 32)
 		it.Positions = append(it.Positions, int32(n))
 		return err == nil
