@@ -110,35 +110,18 @@ func statesDifference(a, b StatesHeader) string {
 func (m *statesMerge) layout() error {
 	a := m.in[0]
 	h := a.s.header
-	m.l = &layout{views: h.Of.Views, plan: h.Of.Plan, labels: len(h.Labels), cells: a.s.tensors["cell.label"].shape[0], names: [2][]string{h.Labels, h.Strata}}
-	count := func(s *States, name string) int {
-		if t, ok := s.s.tensors[name]; ok && len(t.shape) > 0 {
-			return t.shape[0]
-		}
-		return 0
-	}
+	m.l = &layout{views: h.Of.Views, plan: h.Of.Plan, labels: len(h.Labels), cells: a.rows("cell.label"), names: [2][]string{h.Labels, h.Strata}}
 	for _, s := range m.in {
 		m.l.docs += len(s.docs.ID)
-		m.l.idBytes += count(s, "doc.id_bytes")
-		m.l.sample += count(s, "sample.doc")
-		m.l.positions += count(s, "tokens.pos")
-		m.l.lens += count(s, "lens.doc")
-		if !slices.Equal(s.s.header.Labels, h.Labels) || !slices.Equal(s.s.header.Strata, h.Strata) || count(s, "cell.label") != m.l.cells {
-			return fault.Inputf("merge-mismatch", "trace: merge: %s and %s: labels %v and %v, %d and %d cells", a.path, s.path, h.Labels, s.s.header.Labels, m.l.cells, count(s, "cell.label"))
+		m.l.idBytes += s.rows("doc.id_bytes")
+		m.l.sample += s.rows("sample.doc")
+		m.l.positions += s.rows("tokens.pos")
+		m.l.lens += s.rows("lens.doc")
+		if !slices.Equal(s.s.header.Labels, h.Labels) || !slices.Equal(s.s.header.Strata, h.Strata) || s.rows("cell.label") != m.l.cells {
+			return fault.Inputf("merge-mismatch", "trace: merge: %s and %s: labels %v and %v, %d and %d cells", a.path, s.path, h.Labels, s.s.header.Labels, m.l.cells, s.rows("cell.label"))
 		}
 	}
 	m.l.build()
-	for _, s := range m.in {
-		part := *m.l
-		part.docs, part.idBytes, part.sample, part.positions, part.lens = len(s.docs.ID), count(s, "doc.id_bytes"), count(s, "sample.doc"), count(s, "tokens.pos"), count(s, "lens.doc")
-		part.shard = !s.s.header.Complete
-		part.build()
-		for _, t := range part.tensors {
-			if _, err := s.need(t.name, t.dtype, t.shape...); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 

@@ -362,18 +362,36 @@ func (p *StatesPlan) keep() {
 
 // sum is the digest of what the plan says about every document.
 func (p *StatesPlan) sum() string {
+	ids := make([]string, len(p.Docs))
+	for i, d := range p.Docs {
+		ids[i] = d.ID
+	}
+	return planDigest([2][]string{p.Labels, p.Strata}, ids, [4][]int32{p.label, p.stratum, p.unit, p.cell}, p.Sample)
+}
+
+// planDigest is SHA-256 of "assay.states.plan/1\n", then of the label names and of the
+// stratum names u32 count and each u32 length and bytes, then of each document u32
+// length and bytes of its id, label, stratum, unit and cell as i32, and one byte that
+// says whether it is in the sample.
+func planDigest(names [2][]string, ids []string, index [4][]int32, sample []int) string {
 	h := sha256.New()
 	h.Write([]byte("assay.states.plan/1\n"))
 	var b []byte
+	for _, list := range names {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(list)))
+		for _, s := range list {
+			b = append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
+		}
+	}
+	h.Write(b)
 	k := 0
-	for i, d := range p.Docs {
-		b = binary.LittleEndian.AppendUint32(b[:0], uint32(len(d.ID)))
-		b = append(b, d.ID...)
-		for _, v := range [...]int32{p.label[i], p.stratum[i], p.unit[i], p.cell[i]} {
-			b = binary.LittleEndian.AppendUint32(b, uint32(v))
+	for i, id := range ids {
+		b = append(binary.LittleEndian.AppendUint32(b[:0], uint32(len(id))), id...)
+		for _, v := range index {
+			b = binary.LittleEndian.AppendUint32(b, uint32(v[i]))
 		}
 		in := byte(0)
-		if k < len(p.Sample) && p.Sample[k] == i {
+		if k < len(sample) && sample[k] == i {
 			in = 1
 			k++
 		}

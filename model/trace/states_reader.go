@@ -159,6 +159,9 @@ func (s *States) load() error {
 	if err := checkViews(h.Of.Views); err != nil {
 		return s.bad("views: %v", err)
 	}
+	if p := h.Of.Plan; p.DType != "F32" && p.DType != "BF16" || p.Directions < 0 {
+		return s.bad("rows of type %.20q, %d directions", p.DType, p.Directions)
+	}
 	for _, tap := range h.Of.Plan.Stats {
 		if !slices.ContainsFunc(h.Of.Views, func(v View) bool { return v.Tap == tap }) {
 			return s.bad("statistics of tap %.60q, which is no view's", tap)
@@ -195,6 +198,70 @@ func (s *States) load() error {
 	}
 	for i := range n {
 		s.docs.TextSHA = append(s.docs.TextSHA, [8]byte(b[8*i:]))
+	}
+	if err := s.expect(); err != nil {
+		return err
+	}
+	return s.counts()
+}
+
+// expect checks that every tensor that the identity implies is there.
+func (s *States) expect() error {
+	for _, t := range s.layout().tensors {
+		if _, err := s.need(t.name, t.dtype, t.shape...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// layout is the one that the identity implies, with the counts of the file.
+func (s *States) layout() *layout {
+	h := s.s.header
+	l := &layout{views: h.Of.Views, plan: h.Of.Plan, docs: len(s.docs.ID), labels: len(h.Labels), cells: s.rows("cell.label"), shard: len(h.Parts) > 0, names: [2][]string{h.Labels, h.Strata},
+		idBytes: s.rows("doc.id_bytes"), sample: s.rows("sample.doc"), positions: s.rows("tokens.pos"), lens: s.rows("lens.doc")}
+	l.build()
+	return l
+}
+
+// rows returns the first length of a tensor's shape, 0 without one.
+func (s *States) rows(name string) int {
+	if t, ok := s.s.tensors[name]; ok && len(t.shape) > 0 {
+		return t.shape[0]
+	}
+	return 0
+}
+
+// counts checks what the header says about the documents.
+func (s *States) counts() error {
+	h := s.s.header
+	c := StatesCounts{Docs: int64(len(s.docs.ID))}
+	for _, x := range s.docs.Cell {
+		if x >= 0 {
+			c.Used++
+		}
+	}
+	for _, v := range h.Of.Views {
+		if !v.Tokens() {
+			b, err := s.need("cell.zero."+v.Name(), "I64", -1, len(v.Layers))
+			if err != nil {
+				return err
+			}
+			for _, z := range viewLongs(b) {
+				c.Zero += z
+			}
+		}
+	}
+	if h.Complete && c != h.Counts {
+		return s.bad("header counts %+v, the tensors give %+v", h.Counts, c)
+	}
+	sample, err := s.sampleDocs()
+	if err != nil || !h.Complete {
+		return err
+	}
+	d := s.docs
+	if got := planDigest([2][]string{h.Labels, h.Strata}, d.ID, [4][]int32{d.Label, d.Stratum, d.Unit, d.Cell}, sample); got != h.Of.Plan.Digest {
+		return fault.Inputf("mismatch", "trace: %s: plan %.80q, the documents give %s", s.path, h.Of.Plan.Digest, got)
 	}
 	return nil
 }

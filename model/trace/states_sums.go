@@ -51,7 +51,7 @@ func (p pairs) addSquares(x []float32) {
 	hi, lo := p.hi[:len(x)], p.lo[:len(x)]
 	for j, v := range x {
 		a := hi[j]
-		y := float64(v) / float64(v)
+		y := float64(float64(v) * float64(v))
 		s := a + y
 		b := s - a
 		hi[j] = s
