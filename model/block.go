@@ -77,7 +77,7 @@ func (b *Block) folds(i int) bool {
 }
 
 // tables are the inputs of a block that depend on the bucket and not on the layer.
-// mask [1, 1, T, T], cos and sin [1, T, 2, hd/2], bias [1, H, 1, T].
+// mask [1, 1, queries, T], cos and sin [1, T, 2, hd/2], bias [1, H, 1, T].
 type tables struct{ cos, sin, mask, bias *node }
 
 // blockStage builds block b of width d. Inputs: x [B, T, d], the tables that

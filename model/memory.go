@@ -11,9 +11,14 @@ import (
 )
 
 // weightBytes is the memory of the weights in float32: the body, the embedding
-// rows, and the output matrix, which stands transposed even where it is tied.
+// rows, and the output matrix, which stands in the backend's layout even where
+// it is tied, and twice (as given and packed) where it is held as a constant.
 func (s *Spec) weightBytes(i Info) int64 {
-	return 4 * (i.Body + 2*int64(s.Vocab)*int64(s.Width))
+	head := 4 * int64(s.Vocab) * int64(s.headWidth())
+	if head <= headConstBytes {
+		head *= 2
+	}
+	return 4*i.Body + 4*int64(s.Vocab)*int64(s.headWidth()) + head
 }
 
 // Forecast is an estimate of the peak resident memory of scoring, in bytes.
@@ -21,7 +26,7 @@ type Forecast struct {
 	Weights int64 // float32 weights
 	Batch   int64 // activations of the batches that run at once
 	Head    int64 // logits and their statistics
-	Runtime int64 // program, buffers of the backend
+	Runtime int64 // program, tables, garbage between collections
 }
 
 // Total is the sum of the parts.
@@ -29,49 +34,69 @@ func (f Forecast) Total() int64 { return f.Weights + f.Batch + f.Head + f.Runtim
 
 // Forecast estimates the memory of scoring windows of up to T inputs.
 func (m *Model) Forecast(T int) Forecast {
-	return forecast(m.spec, m.info, m.opts.BatchTokens, m.inflight, T)
+	return m.spec.forecast(m.info, m.opts.BatchTokens, m.inflight, T)
 }
 
-func forecast(s *Spec, i Info, batchTokens, inflight, T int) Forecast {
+func (s *Spec) forecast(i Info, batchTokens, inflight, T int) Forecast {
 	T = bucket(T)
-	B := int64(s.batchRows(batchTokens, T))
-	tokens := B * int64(T)
-	var widest int64
+	tokens := int64(s.batchRows(batchTokens, T)) * int64(T)
+	var most int64 // values held at the widest point of a block
 	for k := range s.Kinds {
 		a, m := &s.Kinds[k].Attn, &s.Kinds[k].MLP
-		qkv := int64(a.Heads+2*a.KVHeads) * int64(a.HeadDim)
-		up := int64(m.Width)
-		if m.Gated {
-			up *= 3
-		} else {
-			up *= 2
+		q, kv := int64(a.Heads*a.HeadDim), int64(a.KVHeads*a.HeadDim)
+		scores := 2 * int64(a.Heads*T) * tokens // and their softmax
+		if T >= longBucket {
+			scores = 2 * int64(a.Heads*queryBlock*T)
 		}
-		attn := 2*int64(a.Heads)*int64(T)*tokens + 3*qkv*tokens
-		widest = max(widest, attn, up*tokens)
+		attn := 2*(q+2*kv)*tokens + scores
+		up := int64(m.Width) * tokens
+		if m.Gated {
+			up *= 3 // gate and up, and their product
+		}
+		most = max(most, attn, up)
 	}
-	widest += 4 * int64(s.Width) * tokens
-	return Forecast{
+	most += 3 * int64(s.Width) * tokens // the residual stream, its norm, what is added
+	f := Forecast{
 		Weights: i.WeightSize,
-		Batch:   4 * widest * int64(inflight),
-		Head:    4 * 5 * headChunk * int64(s.Vocab) * int64(inflight),
-		Runtime: 64 << 20,
+		Batch:   2 * 4 * most * int64(inflight), // twice: buffers of other sizes wait in the backend's pool
+		Head:    4 * 4 * headChunk * int64(s.Vocab) * int64(inflight),
 	}
+	// The collector lets garbage grow to gcPercent of what lives.
+	f.Runtime = 32<<20 + (f.Weights+f.Batch+f.Head)*gcPercent/100
+	return f
 }
 
-// admit refuses a model that cannot fit and sets the collector's limit.
-func (m *Model) admit(limit int64) error {
-	if limit == 0 {
-		limit = memoryLimit() * 85 / 100
+// gcPercent is the growth of the heap between collections. Weights and
+// activations are few large arrays without pointers: a collection costs little
+// and garbage much.
+const gcPercent = 25
+
+// admit lowers the number of batches that run at once until the model fits,
+// refuses it where it cannot, and sets the collector up.
+func (m *Model) admit() error {
+	if m.limit == 0 {
+		m.limit = memoryLimit() * 85 / 100
 	}
-	if limit <= 0 {
+	debug.SetGCPercent(gcPercent)
+	if m.limit <= 0 {
 		return nil
 	}
-	need := forecast(m.spec, m.info, m.opts.BatchTokens, m.inflight, min(512, max(1, m.spec.Positions))).Total()
-	if need > limit {
-		return fault.Retryf("memory", "model: memory: %d MB needed, %d MB allowed", need>>20, limit>>20).
-			Hint("lower --batch-tokens, or allow more with --memory")
+	for m.inflight > 1 && m.Forecast(m.usual()).Total() > m.limit {
+		m.inflight--
 	}
-	debug.SetMemoryLimit(limit)
+	debug.SetMemoryLimit(m.limit)
+	return m.fits(m.usual())
+}
+
+// usual is a window length that most runs do not exceed.
+func (m *Model) usual() int { return min(512, max(1, m.spec.Positions)) }
+
+// fits refuses a run whose forecast exceeds the limit.
+func (m *Model) fits(T int) error {
+	if need := m.Forecast(T).Total(); m.limit > 0 && need > m.limit {
+		return fault.Retryf("memory", "model: memory: %d MB needed for windows of %d, %d MB allowed", need>>20, T, m.limit>>20).
+			Hint("lower --batch-tokens, take shorter windows, or allow more with --memory")
+	}
 	return nil
 }
 

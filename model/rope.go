@@ -22,25 +22,30 @@ type Rope struct {
 // long reports whether a window of n inputs takes the long frequencies.
 func (r *Rope) long(n int) bool { return r != nil && r.Long != nil && n > r.Original }
 
-// table fills cos and sin [T, 2, hd/2] for positions 0..T-1: channel c of the
-// first half rotates with channel c of the second, whose sine is positive.
-// Channels that are not rotated have cos 1, sin 0. Angles are float64, rounded once.
+// table fills cos or sin (the other may be nil), [T, 2, hd/2], for positions
+// 0..T-1: channel c of the first half rotates with channel c of the second,
+// whose sine is positive. Channels that are not rotated have cos 1, sin 0.
+// Angles are float64, rounded once.
 func (r *Rope) table(T, hd int, long bool, cos, sin []float32) {
 	freq, half := r.Freq, hd/2
 	if long {
 		freq = r.Long
 	}
 	factor := one(r.Factor)
+	for i := range cos {
+		cos[i] = 1
+	}
+	clear(sin)
 	for t := range T {
-		row := t * hd
-		for c := range hd {
-			cos[row+c], sin[row+c] = 1, 0
-		}
 		for c := range r.Dim / 2 {
 			s, k := math.Sincos(float64(t) * float64(freq[c]))
-			s, k = s*factor, k*factor
-			cos[row+c], cos[row+half+c] = float32(k), float32(k)
-			sin[row+c], sin[row+half+c] = float32(-s), float32(s)
+			a, b := t*hd+c, t*hd+half+c
+			if cos != nil {
+				cos[a], cos[b] = float32(k*factor), float32(k*factor)
+			}
+			if sin != nil {
+				sin[a], sin[b] = float32(-s*factor), float32(s*factor)
+			}
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (m *Model) Run(ctx context.Context, ws iter.Seq2[Window, error], job Job) (
 		return err
 	}
 	var group []*item
-	tokens, order := 0, 0
+	tokens, order, longest := 0, 0, m.usual()
 	flush := func() error {
 		err := r.group(ctx, group)
 		group, tokens = nil, 0
@@ -81,6 +81,12 @@ func (m *Model) Run(ctx context.Context, ws iter.Seq2[Window, error], job Job) (
 		}
 		if err := m.check(&w); err != nil {
 			return err
+		}
+		if T := bucket(len(w.IDs)); T > longest {
+			if err := m.fits(T); err != nil {
+				return err
+			}
+			longest = T
 		}
 		group = append(group, &item{w: w, order: order})
 		order++

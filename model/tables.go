@@ -36,24 +36,26 @@ func (m *Model) cached(key tableKey, dims []int, fill func(x []float32)) (*tenso
 func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
 	a := &m.spec.Kinds[kind].Attn
 	T := s.T
-	mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{1, 1, T, T}, func(x []float32) { fillMask(x, T, a.Window) })
+	queries := min(T, queryBlock)
+	if T < longBucket {
+		queries = T
+	}
+	mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{1, 1, queries, T}, func(x []float32) { fillMask(x, queries, T, a.Window) })
 	if err != nil {
 		return nil, err
 	}
 	out := []*tensors.Tensor{mask}
 	if r := a.Rope; r != nil {
-		cos, sin := make([]float32, T*a.HeadDim), make([]float32, T*a.HeadDim)
-		long := s.long && r.Long != nil
-		key := tableKey{kind: kind, what: 'c', T: T, long: long}
-		if m.tables[key] == nil {
-			r.table(T, a.HeadDim, long, cos, sin)
-		}
+		key := tableKey{kind: kind, T: T, long: s.long && r.Long != nil}
 		for _, t := range []struct {
 			what byte
-			x    []float32
-		}{{'c', cos}, {'s', sin}} {
+			fill func(x []float32)
+		}{
+			{'c', func(x []float32) { r.table(T, a.HeadDim, key.long, x, nil) }},
+			{'s', func(x []float32) { r.table(T, a.HeadDim, key.long, nil, x) }},
+		} {
 			key.what = t.what
-			x, err := m.cached(key, []int{1, T, 2, a.HeadDim / 2}, func(dst []float32) { copy(dst, t.x) })
+			x, err := m.cached(key, []int{1, T, 2, a.HeadDim / 2}, t.fill)
 			if err != nil {
 				return nil, err
 			}
@@ -70,13 +72,17 @@ func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
 	return out, nil
 }
 
-// fillMask writes 0 where query i sees key j and a large negative number elsewhere.
-func fillMask(x []float32, T, window int) {
-	for i := range T {
+// fillMask writes the mask of the last n queries of a window of T, [n, T]: 0
+// where query i sees key j and a large negative number elsewhere. It serves
+// every block of n queries, whose keys are the last columns: what a query sees
+// depends on the distance alone.
+func fillMask(x []float32, n, T, window int) {
+	for q := range n {
+		i := T - n + q
 		for j := range T {
-			x[i*T+j] = masked
+			x[q*T+j] = masked
 			if j <= i && (window == 0 || j > i-window) {
-				x[i*T+j] = 0
+				x[q*T+j] = 0
 			}
 		}
 	}
