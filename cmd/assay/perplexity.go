@@ -171,7 +171,10 @@ func (f *perplexityFlags) beside(ctx context.Context, path string) error {
 	if len(samples) == 0 {
 		return fault.Inputf("too-short", "perplexity: no policy can score this text")
 	}
-	lines := perplexity.Beside(samples)
+	lines, err := perplexity.Beside(samples)
+	if err != nil {
+		return err
+	}
 	return f.app.print(besideJSON(lines), func(w io.Writer) error {
 		rows := [][]string{{"policy", "window", "scored", "nll nats/token", "ppl_token", "bits/byte", "minus first", "as"}}
 		for _, l := range lines {
