@@ -11,6 +11,8 @@ func commands(a *app) []*cobra.Command {
 		newStates(a),
 		newPerplexity(a),
 		newPalimpsest(a),
+		newWeat(a),
+		newWefat(a),
 		newDoctor(a),
 		newVersion(a),
 	}

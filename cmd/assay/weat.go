@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"assay/internal/fault"
+	"assay/latent/weat"
+	"assay/latent/weat/vecfile"
+	"assay/probes"
+	"assay/probes/assoc/perm"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// weatFlags are the flags of `assay weat`.
+type weatFlags struct {
+	app *app
+	weatSource
+	tests    []string
+	variants []string
+	alt, p   string
+	o        weat.Options
+	freq     string
+	measures []string
+	full     bool
+	weatOut
+}
+
+// weatSource says where vectors come from.
+type weatSource struct {
+	vectors, format, centre string
+	reps                    []string
+	loss                    weat.LossOptions
+	mapped                  []string
+	ck                      weatCheckpoint
+}
+
+func newWeat(a *app) *cobra.Command {
+	f := weatFlags{app: a, o: weat.DefaultOptions()}
+	cmd := &cobra.Command{
+		Use:   "weat [CKPT] [--vectors FILE] [--tests NAME|FILE]",
+		Short: "Association of word groups with attributes in word vectors or a checkpoint",
+		Long: `weat measures whether two groups of words stand at different distances from two
+sets of attributes (the word embedding association test): effect size with
+interval and bound, exact permutation p-values over target and over attribute
+words, the numbers without each word, and whether the sets differ in vector
+length, pieces or frequency as well as in meaning.
+
+Vectors come from a file (--vectors: GloVe text, word2vec text or binary, plain or
+gzip) or from a checkpoint:
+
+  --rep input      rows of the embedding matrix, pooled over a word's pieces
+  --rep output     rows of the output matrix
+  --rep ctx:L      hidden states at layer L (a number, a percentage, or final),
+                   mean over the contexts of --templates or --contexts
+
+Each test is run raw, with the mean vector taken off (centred) and with the top
+three directions taken off as well (abtt3). A p-value is given (tier B) when the
+target sets are balanced and the sign is the same in all three. Words that a space
+does not hold are named; a set that loses too many makes its test undefined.
+
+Built-in tests are weat1 to weat10 ("assay weat lists"); a file has
+{tests: [{id, X: {name, words}, Y, A, B}]} in YAML or JSON.`,
+		Example: `  assay weat --vectors glove.840B.300d.txt.gz --tests weat1..weat10
+  assay weat --vectors vectors.bin --tests mine.yaml --plot mine.svg --json
+  assay weat ./pythia-70m --tests weat6 --rep input --rep ctx:50%`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args) },
+	}
+	fl := cmd.Flags()
+	f.register(fl)
+	fl.StringArrayVar(&f.variants, "variant", []string{"raw", "centred", "abtt3"}, "change of the space: raw, centred or abtt3 (repeatable; fewer than all gives no p-value)")
+	fl.BoolVar(&f.o.Adjust, "adjust", false, "also test given the covariates that the target sets differ in; counts where imbalance is the only failure")
+	fl.StringVar(&f.freq, "freq", "", "occurrences of words, one \"word count\" a line, for the balance check")
+	fl.StringSliceVar(&f.measures, "measure", nil, "also "+strings.Join(weat.Measures(), ", ")+" (descriptive)")
+	fl.BoolVar(&f.full, "full", false, "print every result in full instead of a table")
+	f.weatOut.register(fl)
+	outputFlag(cmd, &f.out, "write the results as JSON to this file too")
+	cmd.AddCommand(newWeatLists(a), newWefat(a))
+	return cmd
+}
+
+func (f *weatFlags) register(fl *pflag.FlagSet) {
+	f.weatSource.register(fl)
+	fl.StringArrayVar(&f.tests, "tests", nil, "weat1 to weat10, weat1..weat10, caliskan:1-10, all, or a YAML or JSON file (repeatable)")
+	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "test" || name == "words" {
+			name = "tests"
+		}
+		return pflag.NormalizedName(name)
+	})
+	fl.StringVar(&f.alt, "alt", "auto", "auto (as the test says), greater (X expected nearer A) or two")
+	fl.StringVar(&f.p, "p", "exact", "exact (counted, or a proven bracket) or sample")
+	registerWeatOptions(fl, &f.o)
+	fl.IntVar(&f.o.Boot, "boot", f.o.Boot, "resamples of the BCa interval; 0 leaves it out")
+	fl.BoolVar(&f.o.Compat, "compat", false, "also the share of choices strictly above the observed one, as older code reports")
+}
+
+// registerWeatOptions adds the options that every command over vectors has.
+func registerWeatOptions(fl *pflag.FlagSet, o *weat.Options) {
+	fl.IntVar(&o.Perm, "perm", o.Perm, "draws where p is sampled")
+	fl.Float64Var(&o.Alpha, "alpha", o.Alpha, "level of warnings and of the finding")
+	fl.Uint64Var(&o.Seed, "seed", o.Seed, "seed of draws and resamples")
+}
+
+func (s *weatSource) register(fl *pflag.FlagSet) {
+	s.loss = weat.DefaultLoss()
+	fl.StringVar(&s.vectors, "vectors", "", "file of word vectors")
+	fl.StringVar(&s.format, "format", "auto", "of --vectors: auto, glove, w2v or w2v-bin")
+	fl.StringVar(&s.centre, "centre", "run", "what centring a file or states is over: run (the words of the tests) or all (every row of the file)")
+	fl.StringArrayVar(&s.mapped, "map", nil, "look a word up under another: old=new (repeatable)")
+	fl.StringSliceVar(&s.loss.Fallback, "fallback", nil, "forms to try for a word that is absent, in order: lower, title, accents")
+	fl.Float64Var(&s.loss.MaxMissing, "max-missing", s.loss.MaxMissing, "share of a set that may be lost")
+	fl.IntVar(&s.loss.MinWords, "min-words", s.loss.MinWords, "words that each set must keep")
+	fl.BoolVar(&s.loss.AllowOverlap, "allow-overlap", false, "allow a word in both target or both attribute sets, or twice in one")
+	fl.StringArrayVar(&s.reps, "rep", nil, "representation of a checkpoint: input, output, ctx:LAYER, ctx:PERCENT%, ctx:final (repeatable; default input and ctx:50%)")
+	s.ck.register(fl)
+}
+
+// settle checks what needs no input.
+func (s *weatSource) settle(args []string) error {
+	switch {
+	case len(args) == 0 && s.vectors == "":
+		return fault.Usagef("weat: found neither a checkpoint nor --vectors, want one of them")
+	case len(args) == 1 && s.vectors != "":
+		return fault.Usagef("weat: found the checkpoint %s and --vectors %s, want one of them", args[0], s.vectors)
+	case s.vectors != "" && len(s.reps) > 0:
+		return fault.Usagef("weat: --rep %s: a file of vectors has no layers, want a checkpoint", s.reps[0])
+	case s.centre != "run" && s.centre != "all":
+		return fault.Usagef("--centre: found %q, want run or all", s.centre)
+	case len(args) == 1 && s.centre == "all":
+		return fault.Usagef("--centre all: it is for --vectors; matrices of a checkpoint are always centred on all rows")
+	}
+	formats := []vecfile.Format{vecfile.Auto, vecfile.GloVe, vecfile.W2V, vecfile.W2VBin}
+	if !slices.Contains(formats, vecfile.Format(s.format)) {
+		return fault.Usagef("--format: found %q, want auto, glove, w2v or w2v-bin", s.format)
+	}
+	s.loss.Map = map[string]string{}
+	for _, m := range s.mapped {
+		from, to, ok := strings.Cut(m, "=")
+		if !ok || from == "" || to == "" {
+			return fault.Usagef("--map: found %q, want old=new", m)
+		}
+		s.loss.Map[from] = to
+	}
+	return s.loss.Validate()
+}
+
+// loadTests resolves names and files; ids must differ over the run.
+func loadTests(names []string) ([]weat.Test, error) {
+	if len(names) == 0 {
+		return nil, fault.Usagef("weat: found no --tests, want weat1..weat10, all or a file").Hint("%q lists the built-in tests", "assay weat lists")
+	}
+	var out []weat.Test
+	for _, name := range names {
+		ts, err := oneTests(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range ts {
+			if slices.ContainsFunc(out, func(o weat.Test) bool { return o.ID == t.ID }) {
+				return nil, fault.Usagef("--tests %s: found the test id %q twice in this run", name, t.ID)
+			}
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+func oneTests(name string) ([]weat.Test, error) {
+	if name == "all" {
+		name = "caliskan:1-10"
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		if !strings.ContainsAny(name, `./\`) || strings.Contains(name, "..") || strings.Contains(name, ":") {
+			return weat.Builtin(name)
+		}
+		return nil, fault.Inputf("no-file", "--tests: %w", err)
+	}
+	defer file.Close()
+	return weat.ReadTests(file, name)
+}
+
+// settle checks the options and applies --alt to the tests.
+func (f *weatFlags) settle(args []string) ([]weat.Test, []weat.Variant, error) {
+	if err := f.weatSource.settle(args); err != nil {
+		return nil, nil, err
+	}
+	switch f.p {
+	case "exact":
+	case "sample":
+		f.o.Sample = true
+	default:
+		return nil, nil, fault.Usagef("--p: found %q, want exact or sample", f.p)
+	}
+	if err := f.o.Validate(); err != nil {
+		return nil, nil, err
+	}
+	var variants []weat.Variant
+	for _, v := range weat.Variants() { // in the order of output
+		if slices.Contains(f.variants, string(v)) {
+			variants = append(variants, v)
+		}
+	}
+	for _, v := range f.variants {
+		if !slices.Contains(weat.Variants(), weat.Variant(v)) {
+			return nil, nil, fault.Usagef("--variant: found %q, want raw, centred or abtt3", v)
+		}
+	}
+	for _, m := range f.measures {
+		if !slices.Contains(weat.Measures(), m) {
+			return nil, nil, fault.Usagef("--measure: found %q, want %s", m, strings.Join(weat.Measures(), ", "))
+		}
+	}
+	tests, err := loadTests(f.tests)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range tests {
+		switch f.alt {
+		case "auto":
+		case "greater":
+			tests[i].Alt = perm.Greater
+		case "two":
+			tests[i].Alt = perm.TwoSided
+		default:
+			return nil, nil, fault.Usagef("--alt: found %q, want auto, greater or two", f.alt)
+		}
+		if err := tests[i].Validate(f.loss.AllowOverlap); err != nil {
+			return nil, nil, err
+		}
+	}
+	return tests, variants, nil
+}
+
+func (f *weatFlags) run(ctx context.Context, args []string) error {
+	tests, variants, err := f.settle(args)
+	if err != nil {
+		return err
+	}
+	if err := f.weatOut.settle(); err != nil {
+		return err
+	}
+	if f.freq != "" {
+		if f.o.Freq, err = readNamed(f.freq, weat.ReadFreq); err != nil {
+			return err
+		}
+	}
+	reps, err := f.open(ctx, f.app, args, tests, nil)
+	if err != nil {
+		return err
+	}
+	if err := allUndefined(tests, reps, f.loss); err != nil {
+		return err
+	}
+	var jobs []weat.Job
+	var extra []probes.Result
+	for _, t := range tests {
+		for _, r := range reps {
+			for _, v := range variants {
+				sc, err := r.score(t, v, f.loss)
+				if err != nil {
+					return err
+				}
+				sc.Notes = append(sc.Notes, r.notes...)
+				jobs = append(jobs, weat.Job{Rep: r.name, Variant: v, Scores: sc, Inputs: r.inputs})
+			}
+			if len(f.measures) > 0 {
+				o := f.o
+				o.Rep, o.Inputs = r.name, r.inputs
+				res, err := weat.RunRelated(t, r.space, f.measures, f.loss, o)
+				if err != nil {
+					return err
+				}
+				extra = append(extra, res)
+			}
+		}
+	}
+	doc, err := weat.RunAll(jobs, f.o)
+	if err != nil {
+		return err
+	}
+	doc.Results = append(doc.Results, extra...)
+	if err := f.weatOut.write(jobs, doc, reps, tests, f.loss); err != nil {
+		return err
+	}
+	return f.app.print(doc, func(w io.Writer) error { return showWeat(w, doc, f.full) })
+}
+
+// allUndefined is the error of a run in which no test can be computed.
+func allUndefined(tests []weat.Test, reps []weatRep, o weat.LossOptions) error {
+	var why []string
+	for _, r := range reps {
+		for _, t := range tests {
+			sc, err := weat.Score(t, r.space, o)
+			if err != nil {
+				return err
+			}
+			if sc.Undefined == "" {
+				return nil
+			}
+			why = append(why, fmt.Sprintf("test %s (%s): %s", t.ID, r.name, sc.Undefined))
+		}
+	}
+	return fault.Inputf("undefined", "weat: no test can be computed: %s", strings.Join(why, "; ")).
+		Hint("name the form that the vectors have with --map old=new or --fallback lower,title,accents")
+}
+
+// readNamed opens a file for a reader of the library.
+func readNamed[T any](path string, read func(io.Reader, string) (T, error)) (out T, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return out, fault.Inputf("no-file", "%w", err)
+	}
+	defer f.Close()
+	return read(f, path)
+}
