@@ -1,0 +1,265 @@
+package states
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"assay/internal/fault"
+	"assay/model"
+	"assay/model/trace"
+)
+
+// failing reads all windows, then fails.
+type failing struct{ err error }
+
+func (f failing) Run(_ context.Context, ws iter.Seq2[model.Window, error], _ model.Job) error {
+	for _, err := range ws {
+		if err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (failing) Lens(context.Context, []float32, int, []int32) ([]model.LensReading, error) {
+	return nil, nil
+}
+
+// stopping cancels the run after some reductions.
+type stopping struct {
+	*model.Model
+	left   int
+	cancel context.CancelFunc
+}
+
+func (s *stopping) Run(ctx context.Context, ws iter.Seq2[model.Window, error], job model.Job) error {
+	reduce := job.Reduce
+	job.Reduce = func(w model.Window, t model.Tap, layer int, x model.View) error {
+		if s.left--; s.left == 0 {
+			s.cancel()
+			return context.Canceled
+		}
+		return reduce(w, t, layer, x)
+	}
+	return s.Model.Run(ctx, ws, job)
+}
+
+// An interrupted run resumes; the file is the uninterrupted one but for made.
+func TestResume(t *testing.T) {
+	m := load(t, tiny)
+	in := documents(30)
+	o := options(m)
+	o.Pools, o.Lens, o.Seed = []string{"mean", "tokens:-1,0"}, 10, 3
+	p, err := Prepare(in, m.Spec(), &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	whole, broken := filepath.Join(dir, "whole.safetensors"), filepath.Join(dir, "broken.safetensors")
+	clock := func() time.Time { return time.Unix(0, 0) }
+	if _, err := Run(context.Background(), m, in, p, RunOptions{Out: whole, Now: clock}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, err = Run(ctx, &stopping{m, 150, cancel}, in, p, RunOptions{Out: broken, Now: clock})
+	if f := fault.As(err); f == nil || f.Class != fault.Interrupted || len(f.Hints) == 0 {
+		t.Fatalf("%v, want an interruption with a hint", err)
+	}
+	if _, err := os.Stat(broken); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("an unfinished file has its final name: %v", err)
+	}
+	if _, err := Run(context.Background(), m, in, p, RunOptions{Out: broken, Now: clock}); code(err) != "usage" {
+		t.Fatalf("started over unfinished work: %v", err)
+	}
+	rep, err := Run(context.Background(), m, in, p, RunOptions{Out: broken, Now: clock, Resume: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Resumed == 0 || rep.Resumed == len(in) {
+		t.Errorf("%d documents resumed, want some of %d", rep.Resumed, len(in))
+	}
+	a, b := read(t, whole), read(t, broken)
+	if !bytes.Equal(a, b) {
+		t.Error("the resumed file differs from the uninterrupted one")
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The lens at the last layer is what the head says, at the last of the span and up
+// to three positions before it.
+func TestLens(t *testing.T) {
+	m := load(t, tiny)
+	in := documents(3)
+	o := options(m)
+	o.Taps, o.Lens = []string{model.TapMLPOut}, 100
+	s, _ := write(t, m, in, o)
+	l, err := s.Lens()
+	if err != nil {
+		t.Fatal(err)
+	}
+	K := len(l.Layers)
+	if K != m.Info().Layers+1 || len(l.Doc) != 3+4+4 {
+		t.Fatalf("%d layers, %d positions, want %d and 11", K, len(l.Doc), m.Info().Layers+1)
+	}
+	scores := make([]model.Scores, len(in))
+	ws := func(yield func(model.Window, error) bool) {
+		for i, it := range in {
+			if !yield(model.Window{Doc: i, IDs: it.IDs[:len(it.IDs)-1], Targets: it.IDs[1:]}, nil) {
+				return
+			}
+		}
+	}
+	if err := m.Score(context.Background(), ws, model.ScoreOptions{}, func(w model.Window, s model.Scores) error {
+		scores[w.Doc] = s
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i, doc := range l.Doc {
+		at, last := l.Pos[i], i*K+K-1
+		ids := in[doc].IDs
+		if int(at) == len(ids)-1 {
+			if l.Target[i] != -1 || !math.IsNaN(float64(l.LogProb[last])) || l.Rank[last] != -1 {
+				t.Errorf("document %d: end of the text: target %d, logprob %v", doc, l.Target[i], l.LogProb[last])
+			}
+			continue
+		}
+		want := scores[doc]
+		if d := math.Abs(float64(l.LogProb[last] - want.Logprob[at])); l.Target[i] != ids[at+1] || !(d <= 5e-5) || l.Rank[last] != want.Rank[at] {
+			t.Errorf("document %d position %d: logprob off by %g, rank %d, want %d", doc, at, d, l.Rank[last], want.Rank[at])
+		}
+		if math.Abs(float64(l.Entropy[last]-want.Entropy[at])) > 1e-4 || l.KL[last] != 0 || l.TopID[5*last] != want.ArgmaxID[at] {
+			t.Errorf("document %d position %d: entropy %v, kl %v, top %d", doc, at, l.Entropy[last], l.KL[last], l.TopID[5*last])
+		}
+	}
+}
+
+// Cells and statistics reach the file: sums over the cells are sums over the rows.
+func TestFile(t *testing.T) {
+	m := load(t, tiny)
+	in := documents(20)
+	o := options(m)
+	o.Pools = []string{"mean", "tokens:0"}
+	s, _ := write(t, m, in, o)
+	c, err := s.Cells(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := s.Rows(0, 1)
+	for dim := range rows.W {
+		var a, b float64
+		for i := range rows.N {
+			a += float64(rows.Row(i)[dim])
+		}
+		for i := range c.Len() {
+			b += c.Sum(i, 1)[dim]
+		}
+		if math.Abs(a-b) > 1e-9*math.Max(1, math.Abs(a)) {
+			t.Fatalf("dimension %d: cells add up to %v, rows to %v", dim, b, a)
+		}
+	}
+	ts, err := s.TokenSums(model.TapResidPost, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.TokenRows(model.TapResidPost, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dim := range rows.W {
+		sum := 0.0
+		for i := range first.X.N {
+			v := float64(first.X.Row(i)[dim])
+			sum += v * v
+		}
+		if math.Abs(sum-ts.Sq[0][dim]) > 1e-9*sum {
+			t.Fatalf("dimension %d: squares at first positions %v, want %v", dim, ts.Sq[0][dim], sum)
+		}
+	}
+	b, err := json.Marshal(s.Header().Of)
+	if err != nil || !bytes.Contains(b, []byte(`"stats":["resid_post"]`)) {
+		t.Errorf("identity %s, %v", b, err)
+	}
+}
+
+// Vectors of another program: [2, 2, 3] float64 by numpy 2.4
+// (np.save of np.arange(12, dtype=float).reshape(2, 2, 3)).
+func TestVectors(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.npy")
+	header := "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2, 3), }"
+	for len(header)+11 < 128 {
+		header += " "
+	}
+	b := append([]byte("\x93NUMPY\x01\x00\x76\x00"), header+"\n"...)
+	for i := range 12 {
+		bits := math.Float64bits(float64(i))
+		for k := range 8 {
+			b = append(b, byte(bits>>(8*k)))
+		}
+	}
+	put := func(b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(b)
+	x, err := OpenVectors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	in := list{{ID: "a", Label: "u", HasLabel: true}, {ID: "b", Label: "v", HasLabel: true}}
+	p, err := PrepareVectors(in, x, &Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "s.safetensors")
+	if _, err := RunVectors(context.Background(), x, p, RunOptions{Out: out}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := trace.OpenStates(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rows, ok := s.Rows(0, 1)
+	if want := []float32{3, 4, 5, 9, 10, 11}; !ok || !slices.Equal(rows.Data, want) {
+		t.Errorf("layer 1: %v, want %v", rows.Data, want)
+	}
+	if _, err := PrepareVectors(in[:1], x, &Options{}); code(err) != "labels" {
+		t.Errorf("one label for two rows: %v", err)
+	}
+	for name, bad := range map[string][]byte{
+		"short":    b[:len(b)-1],
+		"magic":    append([]byte("NUMPYx"), b[6:]...),
+		"integers": bytes.Replace(b, []byte("<f8"), []byte("<i8"), 1),
+		"fortran":  bytes.Replace(b, []byte("False"), []byte("True "), 1),
+		"shape":    bytes.Replace(b, []byte("(2, 2, 3)"), []byte("(12,)    "), 1),
+		"huge":     bytes.Replace(b, []byte("(2, 2, 3)"), []byte("(2, 2999)"), 1),
+	} {
+		put(bad)
+		if x, err := OpenVectors(path); code(err) != "malformed" {
+			t.Errorf("%s: %v, %v, want malformed", name, x, err)
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package states
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"assay/internal/fault"
+	"assay/model"
+	"assay/model/states/items"
+	"assay/model/trace/window"
+)
+
+// words is an encoder with one id per word, its length; a space belongs to the word
+// after it. A first token of no bytes stands for an added word mark.
+type words struct{ mark bool }
+
+func (w words) Encode(s string) (ids []int32, ends []int64, err error) {
+	if w.mark {
+		ids, ends = append(ids, 50), append(ends, 0)
+	}
+	for at := 0; at < len(s); {
+		end := at
+		for end < len(s) && s[end] == ' ' {
+			end++
+		}
+		for end < len(s) && s[end] != ' ' {
+			end++
+		}
+		ids, ends = append(ids, int32(end-at)), append(ends, int64(end))
+		at = end
+	}
+	return ids, ends, nil
+}
+func (words) Digest() string                     { return "sha256:" + strings.Repeat("33", 32) }
+func (words) Specials() string                   { return "none" }
+func (words) Template() (prefix, suffix []int32) { return []int32{60}, nil }
+func (words) BOS() (int32, bool)                 { return 60, true }
+func (words) EOS() (int32, bool)                 { return 61, true }
+func (words) AddBOS() (add, said bool)           { return true, true }
+func (words) SpecialIn(string) (string, bool)    { return "", false }
+
+// Spans by hand: BOS, a word mark of no bytes, then the words.
+func TestSpans(t *testing.T) {
+	text := items.Item{ID: "a", Text: "one two three", Seam: 13}
+	seam := items.Item{ID: "b", Text: "one two three four", Seam: 8, HasResponse: true} // "one two " + "three four"
+	glued := items.Item{ID: "c", Text: "one twothree", Seam: 7, HasResponse: true}      // the token "twothree" crosses
+	for _, c := range []struct {
+		it     items.Item
+		span   string
+		mark   bool
+		lo, hi int
+	}{
+		{text, SpanText, false, 1, 4},
+		{text, SpanText, true, 2, 5},
+		{text, SpanAll, true, 0, 5},
+		{seam, SpanText, true, 2, 6},
+		{seam, SpanPrompt, true, 2, 4},
+		{seam, SpanResponse, true, 4, 6}, // the space before three belongs to it
+		{seam, SpanPrompt, false, 1, 3},
+		{glued, SpanPrompt, false, 1, 2},
+		{glued, SpanResponse, false, 2, 3},
+	} {
+		q, err := encode(&c.it, words{c.mark}, []int32{60}, c.span)
+		if err != nil || q.lo != c.lo || q.hi != c.hi {
+			t.Errorf("%q span %s mark %v: [%d, %d), %v; want [%d, %d)", c.it.Text, c.span, c.mark, q.lo, q.hi, err, c.lo, c.hi)
+		}
+	}
+	if _, err := encode(&text, words{}, nil, SpanResponse); code(err) != "no-response" {
+		t.Errorf("response of a text: %v", err)
+	}
+}
+
+func code(err error) string {
+	if f := fault.As(err); f != nil {
+		return f.Code
+	}
+	return ""
+}
+
+// Every position belongs to one window, which feeds it.
+func TestSplit(t *testing.T) {
+	for _, p := range []window.Policy{{Name: "full", Window: 100}, {Name: "hf-stride", Window: 8, Stride: 3}, {Name: "hf-stride", Window: 8, Stride: 8}, {Name: "mimir", Window: 6}} {
+		for n := 1; n < 40; n++ {
+			s := sequence{ids: make([]int32, n)}
+			if ok, err := s.split(p); !ok || err != nil {
+				t.Fatalf("%s, %d ids: %v, %v", p.Name, n, ok, err)
+			}
+			done := 0
+			for _, w := range s.pieces {
+				if w.lo != done || w.begin > w.lo || w.end < w.hi || w.hi <= w.lo || w.end-w.begin > p.Window {
+					t.Fatalf("%s, %d ids: windows %v", p.Name, n, s.pieces)
+				}
+				done = w.hi
+			}
+			if done != n {
+				t.Fatalf("%s, %d ids: windows %v end at %d", p.Name, n, s.pieces, done)
+			}
+		}
+	}
+}
+
+// taps stands for a checkpoint of 32 blocks.
+type taps struct{}
+
+func (taps) TapLayers(name string) ([]int, int, error) {
+	layers := make([]int, 33)
+	for l := range layers {
+		layers[l] = l
+	}
+	switch name {
+	case model.TapResidPost:
+		return layers, 4, nil
+	case model.TapFinalNorm:
+		return layers[32:], 4, nil
+	}
+	return nil, 0, fault.Usagef("unknown tap")
+}
+
+// Percentages of 32 blocks, rounded half up: 25 % is 8, 1.5625 % is .5, so 1.
+func TestLayers(t *testing.T) {
+	have, _, _ := taps{}.TapLayers(model.TapResidPost)
+	for list, want := range map[string][]int{"0,8,16": {0, 8, 16}, "25%,50%,75%,last": {8, 16, 24, 32}, "1.5625%": {1}, "last,0,100%": {0, 32}, "": have, "all": have} {
+		if got, err := parseLayers(list, have); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v; want %v", list, got, err, want)
+		}
+	}
+	for _, list := range []string{"33", "-1", "x", "101%", "NaN%", "1,,2", "first"} {
+		if got, err := parseLayers(list, have); err == nil {
+			t.Errorf("%q: %v, want an error", list, got)
+		}
+	}
+}
+
+func plan(in list, o Options) (*Plan, error) {
+	o.Of.Checkpoint.Vocab = 100
+	return Prepare(in, taps{}, &o)
+}
+
+func TestRefusals(t *testing.T) {
+	one := func(it items.Item) list {
+		it.ID = "a"
+		return list{it}
+	}
+	ids := one(items.Item{IDs: []int32{1, 2, 3}})
+	file := func(s string) string {
+		path := filepath.Join(t.TempDir(), "w.jsonl")
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pool := func(p string) Options { return Options{Pools: []string{p}} }
+	for name, c := range map[string]struct {
+		in    list
+		o     Options
+		class fault.Class
+		code  string
+		says  string
+	}{
+		"tap":              {ids, Options{Taps: []string{"x"}}, fault.Usage, "usage", "unknown tap"},
+		"layer":            {ids, Options{Layers: "40"}, fault.Usage, "usage", "0 to 32"},
+		"pool":             {ids, pool("max"), fault.Usage, "usage", "want one of mean, last"},
+		"pool twice":       {ids, Options{Pools: []string{"mean", "mean"}}, fault.Usage, "usage", "twice"},
+		"token twice":      {ids, pool("tokens:1,1"), fault.Usage, "usage", "twice"},
+		"no pool file":     {ids, pool("weighted:nowhere"), fault.Usage, "usage", "nowhere"},
+		"span":             {ids, Options{Span: "x"}, fault.Usage, "usage", "text, prompt, response, all"},
+		"policy":           {ids, Options{Policy: window.Policy{Name: "oren", Window: 8, Stride: 4}, Positions: 8}, fault.Usage, "usage", "full, hf-stride, mimir"},
+		"keep":             {ids, Options{Layers: "1,2", Keep: "3"}, fault.Usage, "usage", "keep"},
+		"strata twice":     {ids, Options{Strata: []string{"topic", "topic"}}, fault.Usage, "usage", "each once"},
+		"lenbin":           {ids, Options{Strata: []string{"lenbin:1"}}, fault.Usage, "usage", "lenbin:2"},
+		"no stratum":       {ids, Options{Strata: []string{"topic"}}, fault.Input, "bad-stratum", `"a"`},
+		"empty span":       {one(items.Item{IDs: []int32{}}), Options{}, fault.Input, "empty-span", `"a"`},
+		"empty text":       {one(items.Item{Text: ""}), Options{Encoder: words{true}}, fault.Input, "empty-span", `"a"`},
+		"no tokenizer":     {one(items.Item{Text: "x"}), Options{}, fault.Input, "no-tokenizer", `"a"`},
+		"id":               {one(items.Item{IDs: []int32{100}}), Options{}, fault.Input, "id", "0 to 99"},
+		"too long":         {ids, Options{Positions: 2}, fault.Input, "too-long", "3 tokens, the window of policy full holds 2"},
+		"position":         {ids, pool("tokens:-4"), fault.Input, "bad-position", "position -4 of a span of 3"},
+		"weights missing":  {ids, pool("weighted:" + file(`{"id":"b","weights":[1]}`)), fault.Input, "bad-weights", "no weights"},
+		"weights length":   {ids, pool("weighted:" + file(`{"id":"a","weights":[1]}`)), fault.Input, "bad-weights", "1 weights for a span of 3"},
+		"weights negative": {ids, pool("weighted:" + file(`{"id":"a","weights":[1,-1,1]}`)), fault.Input, "bad-weights", "weight 1 is -1"},
+		"weights zero":     {ids, pool("weighted:" + file(`{"id":"a","weights":[0,0,0]}`)), fault.Input, "bad-weights", "add up to 0"},
+		"weights twice":    {ids, pool("weighted:" + file("{\"id\":\"a\",\"weights\":[1]}\n{\"id\":\"a\",\"weights\":[1]}")), fault.Input, "duplicate-id", "lines 1 and 2"},
+		"duplicate":        {list{ids[0], ids[0]}, Options{}, fault.Input, "duplicate-id", `"a"`},
+		"pair alone":       {one(items.Item{IDs: []int32{1}, Label: "x", Pair: "p"}), Options{}, fault.Input, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "pair alone" { // two labels, one of the pair missing
+				c.in = append(c.in, items.Item{ID: "b", IDs: []int32{1}, Label: "y"})
+				c.code = "bad-pair"
+			}
+			_, err := plan(c.in, c.o)
+			f := fault.As(err)
+			if f == nil || f.Class != c.class || f.Code != c.code || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want class %d code %q saying %q", err, c.class, c.code, c.says)
+			}
+		})
+	}
+}
+
+// Bins of lengths 1 1 1 5 9: halves end at the third smallest, so 1 | 5 9; the last bin is open.
+func TestLengthBins(t *testing.T) {
+	var in list
+	for i, n := range []int{1, 5, 1, 9, 1} {
+		in = append(in, items.Item{ID: fmt.Sprint(i), IDs: make([]int32, n)})
+	}
+	p, err := plan(in, Options{Strata: []string{"lenbin:2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range p.States.Docs {
+		got = append(got, d.Stratum)
+	}
+	if want := []string{"len1-1", "len2-", "len1-1", "len2-", "len1-1"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Weights from a file: 3:1 of two tokens, and the file's digest in the name.
+func TestWeights(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.jsonl")
+	if err := os.WriteFile(path, []byte(`{"id":"a","weights":[3,1],"text":"let by"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := parsePool("weighted:" + path)
+	if err != nil || p.check("a", 2) != nil || len(p.name) != len("weighted:")+16 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if f := p.weigh("a", 2); f(0) != .75 || f(1) != .25 {
+		t.Errorf("weights %v, %v, want .75, .25", f(0), f(1))
+	}
+	f := (&pool{kind: poolLinear}).weigh("a", 3)
+	if f(0) != 1./6 || f(1) != 2./6 || f(2) != 3./6 {
+		t.Errorf("linear weights %v, %v, %v, want 1/6, 2/6, 3/6", f(0), f(1), f(2))
+	}
+}
+
+// Statistics by hand: the first position apart, |x| >= 6 counted, massive ones above
+// 100 and 1000 times the median of their token.
+func TestTokenSum(t *testing.T) {
+	x := model.View{Rows: 3, Width: 3, X: []float32{
+		-6, 1, 0,
+		.1, -200, .1,
+		7, .5, -300, // median 7: not massive
+	}}
+	s := newTokenSum([]int{4}, 3)
+	s.add(4, piece{0, 3, 0, 3}, x)
+	s.add(5, piece{0, 3, 0, 3}, x) // not of this tap's layers
+	st := s.stats
+	if st.Sq[0][0][0] != 36 || st.Sq[1][0][1] != 200*200+.25 || st.Max[1][0][2] != 300 || st.Max[0][0][1] != 1 {
+		t.Errorf("sq %v, max %v", st.Sq, st.Max)
+	}
+	if !slices.Equal(st.N6[0][0], []int32{1, 0, 0}) || !slices.Equal(st.N6[1][0], []int32{1, 1, 1}) {
+		t.Errorf("n6 %v", st.N6)
+	}
+	if st.Peak[0] != 300 || st.Pos[0] != 2 || st.Dim[0] != 2 || st.Massive[0] != 1 {
+		t.Errorf("peak %v at %v, %v; massive %v; want 300 at 2, 2; 1", st.Peak, st.Pos, st.Dim, st.Massive)
+	}
+}
+
+// A state that is not finite names id, layer and position.
+func TestNonFinite(t *testing.T) {
+	in := list{{ID: "a", IDs: []int32{1, 2, 3}}}
+	p, err := plan(in, Options{Layers: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := &fault.Fault{Class: fault.Input, Code: "nonfinite", Err: &model.StateError{Doc: 0, Tap: "resid_post", Layer: 7, Row: 2, Value: float32(math.Inf(1))}}
+	e := &extraction{ctx: context.Background(), m: failing{bad}, p: p, sink: &memory{docs: map[int]*result{}}, pending: map[int]*pending{}}
+	err = e.run(context.Background(), in.Items())
+	if code(err) != "nonfinite" || !strings.Contains(err.Error(), `document "a": resid_post layer 7 position 2`) || !errors.Is(err, bad) {
+		t.Errorf("%v", err)
+	}
+}
