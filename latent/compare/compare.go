@@ -378,8 +378,9 @@ func (p *pairing) verdict(out *Report) {
 		v.Says = "No layer has a defined alignment."
 	default:
 		v.Says = fmt.Sprintf("Debiased CKA between A and B is lowest at layer %d: %.4f", out.Layers[at], least)
-		if at+1 < len(out.Layers) {
-			v.Says += fmt.Sprintf(", where neighbouring layers %d and %d of A have %.4f", out.Layers[at], out.Layers[at+1], out.Inside[at][at+1])
+		if n := len(out.Layers); n > 1 {
+			i := min(at, n-2)
+			v.Says += fmt.Sprintf(", where neighbouring layers %d and %d of A have %.4f", out.Layers[i], out.Layers[i+1], out.Inside[i][i+1])
 		}
 		v.Says += "."
 		if p.sameWidth {

@@ -68,6 +68,42 @@ type side struct {
 	outlier []float64 // by unit: layers in which it is an outlier
 	layers  int       // layers with token sums
 	cur     shape     // of the layer at hand
+	crossed []crossing
+}
+
+// crossing is a limit crossed at a layer; warnings name the layers of each code once.
+type crossing struct {
+	code  string
+	layer int
+	what  string
+}
+
+func (s *side) crosses(code string, layer int, format string, args ...any) {
+	s.crossed = append(s.crossed, crossing{code, layer, fmt.Sprintf(format, args...)})
+}
+
+// warn prints one warning per code: the layers, and the first of them in words.
+func (s *side) warn() {
+	of := ""
+	if s.role != "" {
+		of = s.role + ": "
+	}
+	for _, code := range []string{"rogue-unit", "rank-saturated", "first-token-massive"} {
+		var layers []int
+		first := ""
+		for _, c := range s.crossed {
+			if c.code != code || slices.Contains(layers, c.layer) {
+				continue
+			}
+			if first == "" {
+				first = c.what
+			}
+			layers = append(layers, c.layer)
+		}
+		if len(layers) > 0 {
+			s.b.Warn(code, "%slayers %v; at layer %d %s", of, layers, layers[0], first)
+		}
+	}
 }
 
 // shape is what is computed from the rows of one layer.
@@ -175,6 +211,7 @@ func Run(ctx context.Context, a, b latent.States, o Options) (probes.Result, err
 		}
 	}
 	for _, s := range sides {
+		s.warn()
 		s.outlierUnits()
 		if err := s.sameness(layers); err != nil {
 			return probes.Result{}, err
@@ -278,7 +315,7 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 		s.add("erank_sv.half", k, half.RankMe, "dimensions", fmt.Sprintf("%d documents", s.cur.halfN), "")
 		for _, p := range [][2]float64{{sp.ERank, half.ERank}, {sp.RankMe, half.RankMe}} {
 			if math.Abs(p[0]-p[1]) > .1*p[0] {
-				s.b.Warn("rank-saturated", "an effective rank still grows with documents at layer %d: %.1f from all, %.1f from half", s.v.Layers[k], p[0], p[1])
+				s.crosses("rank-saturated", s.v.Layers[k], "an effective rank is %.1f from all documents and %.1f from half of them", p[0], p[1])
 			}
 		}
 	}
@@ -294,7 +331,7 @@ func (s *side) spectrum(k int, x geom.Rows) (jacks, error) {
 	s.add("cosine.unit", k, float64(top), "unit", "unit with the largest share of the mean cosine", "")
 	s.add("cosine.unit.share", k, shares[top], "fraction", "its share; may exceed 1", "degenerate")
 	if shares[top] > .5 {
-		s.b.Warn("rogue-unit", "unit %d carries %.2f of the mean cosine at layer %d", top, shares[top], s.v.Layers[k])
+		s.crosses("rogue-unit", s.v.Layers[k], "unit %d carries %.2f of the mean cosine", top, shares[top])
 	}
 	s.add("twonn", k, s.cur.twonn, "dimensions", "intrinsic dimension from the two nearest neighbours, "+on, "too-few-points")
 	return j, nil
@@ -395,7 +432,7 @@ func (s *side) massive(k int) error {
 	s.add("massive.first-position", k, float64(first)/float64(docs), "fraction", "of these documents, largest activation at the first position", "")
 	s.add("massive.units", k, float64(len(units)), "units", "distinct units that hold a document's largest", "")
 	if 2*first > n {
-		s.b.Warn("first-token-massive", "%d of %d documents have a massive activation at the first position of layer %d", first, n, s.v.Layers[k])
+		s.crosses("first-token-massive", s.v.Layers[k], "%d of %d documents have their largest, massive activation at the first position", first, n)
 	}
 	return nil
 }
