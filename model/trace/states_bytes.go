@@ -29,12 +29,6 @@ func appendDoubles(b []byte, v []float64) []byte {
 	return b
 }
 
-func decodeInts(dst []int32, b []byte) {
-	for i := range dst {
-		dst[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-}
-
 func decodeLongs(dst []int64, b []byte) {
 	for i := range dst {
 		dst[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))

@@ -303,11 +303,3 @@ func (l *layout) header(h StatesHeader, content string) ([]byte, error) {
 	}
 	return b, nil
 }
-
-func (l *layout) find(name string) (tensor, bool) {
-	i := slices.IndexFunc(l.tensors, func(t tensor) bool { return t.name == name })
-	if i < 0 {
-		return tensor{}, false
-	}
-	return l.tensors[i], true
-}

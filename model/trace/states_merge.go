@@ -268,9 +268,7 @@ func (m *statesMerge) sums(t tensor) error {
 			}
 			p.merge(q)
 		}
-		r := make([]float64, k)
-		p.round(r)
-		if err := m.put(t.off+8*int64(at), appendDoubles(nil, r)); err != nil {
+		if err := m.put(t.off+8*int64(at), appendDoubles(nil, p.round(nil))); err != nil {
 			return err
 		}
 	}

@@ -314,3 +314,45 @@ func TestStatesMergeRefuses(t *testing.T) {
 		t.Error("a failed merge leaves a file")
 	}
 }
+
+// Pairs lose nothing: 2^60 + 1 and 2^60 + 3 in two shards, less 2^61, is 4, and the
+// sum of values of very different size does not depend on order or shards.
+func TestStatesPairs(t *testing.T) {
+	a, b := newPairs(1), newPairs(1)
+	for _, x := range []float32{1 << 60, 1} {
+		a.addVector([]float32{x})
+	}
+	for _, x := range []float32{1 << 60, 3} {
+		b.addVector([]float32{x})
+	}
+	a.merge(b)
+	a.addVector([]float32{-1 << 61})
+	if got := a.round(nil)[0]; got != 4 {
+		t.Errorf("sum %v, want 4", got)
+	}
+	g := gen.New(6)
+	var x []float32
+	for range 3000 {
+		x = append(x, float32(g.Z()*math.Pow(2, float64(g.Below(40)))))
+	}
+	var want float64
+	for round := range 20 {
+		shards := []pairs{newPairs(1), newPairs(1), newPairs(1)}
+		for i := range x {
+			j := g.Below(i + 1)
+			x[i], x[j] = x[j], x[i]
+		}
+		for _, v := range x {
+			shards[g.Below(3)].addVector([]float32{v})
+		}
+		shards[2].merge(shards[0])
+		shards[2].merge(shards[1])
+		got := shards[2].round(nil)[0]
+		if round == 0 {
+			want = got
+		}
+		if got != want {
+			t.Fatalf("another order gives %v, want %v", got, want)
+		}
+	}
+}

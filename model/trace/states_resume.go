@@ -65,9 +65,10 @@ func (w *StatesWriter) saveTo(f file) error {
 			b.WriteByte(x)
 		}
 	}
+	s := w.scratch()
 	err := w.eachSum(sumVisitor{func(_ string, _ int, p pairs) error {
-		b.Write(appendDoubles(nil, p.hi))
-		_, err := b.Write(appendDoubles(nil, p.lo))
+		s.b = appendDoubles(appendDoubles(s.b[:0], p.hi), p.lo)
+		_, err := b.Write(s.b)
 		return err
 	}, func(_ string, v []int64) error {
 		_, err := b.Write(appendLongs(nil, v))

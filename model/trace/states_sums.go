@@ -1,6 +1,9 @@
 package trace
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // pairs are sums kept as pairs of float64: hi, and in lo the errors of the
 // additions to hi (Knuth's two-sum; Dekker 1971). For float32 values whose largest
@@ -73,11 +76,12 @@ func (p pairs) merge(q pairs) {
 	}
 }
 
-// round writes hi + lo to dst.
-func (p pairs) round(dst []float64) {
-	for j := range dst {
-		dst[j] = p.hi[j] + p.lo[j]
+// round appends hi + lo to dst.
+func (p pairs) round(dst []float64) []float64 {
+	for j, hi := range p.hi {
+		dst = append(dst, hi+p.lo[j])
 	}
+	return dst
 }
 
 // dot is the inner product in float64, in an order that is part of the format:
@@ -116,23 +120,23 @@ func newViewSums(v View, cells, labels int) *viewSums {
 		q: newPairs(cells * k * k), v: newPairs(cells * k * k), zero: make([]int64, cells*k), dim: newPairs(k * labels * w)}
 }
 
-// products returns the inner products of the layers of one document, row-major.
-func products(x [][]float32) []float64 {
+// products sets q to the inner products of the layers of one document, row-major.
+func (s *scratch) products(x [][]float32) {
 	k := len(x)
-	q := make([]float64, k*k)
+	s.q = slices.Grow(s.q[:0], k*k)[:k*k]
 	for i := range k {
 		for j := i; j < k; j++ {
 			d := dot(x[i], x[j])
-			q[i*k+j], q[j*k+i] = d, d
+			s.q[i*k+j], s.q[j*k+i] = d, d
 		}
 	}
-	return q
 }
 
-// addCell adds one document to its cell. q are its layer products.
-func (s *viewSums) addCell(cell int, x [][]float32, q []float64) {
+// addCell adds one document, whose layer products t holds, to its cell.
+func (s *viewSums) addCell(cell int, x [][]float32, t *scratch) {
 	k := s.layers
-	norm := make([]float64, k)
+	t.norm = slices.Grow(t.norm[:0], k)[:k]
+	q, norm := t.q, t.norm
 	for l := range k {
 		norm[l] = math.Sqrt(q[l*k+l])
 		at := (cell*k + l) * s.width

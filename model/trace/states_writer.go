@@ -2,6 +2,7 @@ package trace
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -40,6 +41,21 @@ type StatesWriter struct {
 	done  [][]bool // by slot and document: the views, then taps, projections, lens
 	err   error
 	open  bool
+
+	pool sync.Pool // of *scratch: a document's worth of buffers would be garbage
+}
+
+// scratch holds the buffers of one call.
+type scratch struct {
+	b          []byte
+	q, norm, r []float64
+}
+
+func (w *StatesWriter) scratch() *scratch {
+	if s, ok := w.pool.Get().(*scratch); ok {
+		return s
+	}
+	return new(scratch)
 }
 
 // StatesOptions of a StatesWriter and of reading.
@@ -334,17 +350,20 @@ func (w *StatesWriter) Add(doc, view int, x [][]float32) error {
 	if err != nil {
 		return err
 	}
+	s := w.scratch()
+	defer w.pool.Put(s)
 	if v.Tokens() {
 		for k, n := range v.Layers {
-			if err := w.put("tokens."+v.Tap+"."+itoa(n), int(w.tokenRow[i])*v.Width, appendFloats(nil, x[k])); err != nil {
+			s.b = appendFloats(s.b[:0], x[k])
+			if err := w.put("tokens."+v.Tap+"."+itoa(n), int(w.tokenRow[i])*v.Width, s.b); err != nil {
 				return w.fail(err)
 			}
 		}
 		return nil
 	}
-	q := products(x)
-	w.sum(doc, w.views[view], x, q)
-	return w.fail(w.vectors(doc, i, v, x, q))
+	s.products(x)
+	w.sum(doc, w.views[view], x, s)
+	return w.fail(w.vectors(doc, i, v, x, s))
 }
 
 func (w *StatesWriter) check(doc int, v View, x [][]float32) error {
@@ -370,39 +389,43 @@ func (w *StatesWriter) check(doc int, v View, x [][]float32) error {
 }
 
 // sum adds a document to its cell and its label.
-func (w *StatesWriter) sum(doc int, s *viewSums, x [][]float32, q []float64) {
+func (w *StatesWriter) sum(doc int, to *viewSums, x [][]float32, s *scratch) {
 	if c := w.plan.cell[doc]; c >= 0 {
 		w.cells[c].Lock()
-		s.addCell(int(c), x, q)
+		to.addCell(int(c), x, s)
 		w.cells[c].Unlock()
 	}
 	if l := w.plan.label[doc]; l >= 0 {
 		w.dims[l].Lock()
-		s.addLabel(int(l), x)
+		to.addLabel(int(l), x)
 		w.dims[l].Unlock()
 	}
 }
 
 // vectors writes norms and the rows that are kept.
-func (w *StatesWriter) vectors(doc, i int, v View, x [][]float32, q []float64) error {
+func (w *StatesWriter) vectors(doc, i int, v View, x [][]float32, s *scratch) error {
 	k := len(v.Layers)
-	norms := make([]float32, k)
-	for l := range norms {
-		norms[l] = float32(q[l*k+l])
+	s.b = s.b[:0]
+	for l := range k {
+		s.b = binary.LittleEndian.AppendUint32(s.b, math.Float32bits(float32(s.q[l*k+l])))
 	}
-	if err := w.put("doc.sqnorm."+v.Name(), i*k, appendFloats(nil, norms)); err != nil {
+	if err := w.put("doc.sqnorm."+v.Name(), i*k, s.b); err != nil {
 		return err
 	}
 	row, sampled := w.sampleRow[doc]
 	for l, n := range v.Layers {
-		b := w.encode(x[l])
+		kept := slices.Contains(w.plan.Keep, n)
+		if !sampled && !kept {
+			continue
+		}
+		s.b = w.encode(s.b[:0], x[l])
 		if sampled {
-			if err := w.put("sample."+v.layer(n), row*v.Width, b); err != nil {
+			if err := w.put("sample."+v.layer(n), row*v.Width, s.b); err != nil {
 				return err
 			}
 		}
-		if slices.Contains(w.plan.Keep, n) {
-			if err := w.put("rows."+v.layer(n), i*v.Width, b); err != nil {
+		if kept {
+			if err := w.put("rows."+v.layer(n), i*v.Width, s.b); err != nil {
 				return err
 			}
 		}
@@ -410,12 +433,11 @@ func (w *StatesWriter) vectors(doc, i int, v View, x [][]float32, q []float64) e
 	return nil
 }
 
-// encode writes a row in the dtype of rows and sample.
-func (w *StatesWriter) encode(x []float32) []byte {
+// encode appends a row in the dtype of rows and sample.
+func (w *StatesWriter) encode(b []byte, x []float32) []byte {
 	if !w.plan.options.BF16 {
-		return appendFloats(make([]byte, 0, 4*len(x)), x)
+		return appendFloats(b, x)
 	}
-	b := make([]byte, 0, 2*len(x))
 	for _, v := range x {
 		h := bfloat(v)
 		b = append(b, byte(h), byte(h>>8))
@@ -600,16 +622,20 @@ func (w *StatesWriter) finish() error {
 			h.Counts.Used++
 		}
 	}
+	s := w.scratch()
 	err := w.eachSum(sumVisitor{func(name string, at int, p pairs) error {
+		hi := p.hi
 		if w.layout.shard {
-			if err := w.put(low(name), at, appendDoubles(nil, p.lo)); err != nil {
+			s.b = appendDoubles(s.b[:0], p.lo)
+			if err := w.put(low(name), at, s.b); err != nil {
 				return err
 			}
-			return w.put(name, at, appendDoubles(nil, p.hi))
+		} else {
+			s.r = p.round(s.r[:0])
+			hi = s.r
 		}
-		r := make([]float64, len(p.hi))
-		p.round(r)
-		return w.put(name, at, appendDoubles(nil, r))
+		s.b = appendDoubles(s.b[:0], hi)
+		return w.put(name, at, s.b)
 	}, func(name string, v []int64) error { return w.put(name, 0, appendLongs(nil, v)) },
 		func(name string, v []float32) error { return w.put(name, 0, appendFloats(nil, v)) }})
 	if err != nil {
