@@ -377,10 +377,10 @@ func (p *pairing) verdict(out *Report) {
 	case math.IsInf(least, 1):
 		v.Says = "No layer has a defined alignment."
 	default:
-		v.Says = fmt.Sprintf("Debiased CKA between A and B is lowest at layer %d: %.4f", out.Layers[at], least)
+		v.Says = fmt.Sprintf("Debiased CKA between A and B is lowest at layer %d: %.6g", out.Layers[at], least)
 		if n := len(out.Layers); n > 1 {
 			i := min(at, n-2)
-			v.Says += fmt.Sprintf(", where neighbouring layers %d and %d of A have %.4f", out.Layers[i], out.Layers[i+1], out.Inside[i][i+1])
+			v.Says += fmt.Sprintf(", where neighbouring layers %d and %d of A have %.6g", out.Layers[i], out.Layers[i+1], out.Inside[i][i+1])
 		}
 		v.Says += "."
 		if p.sameWidth {
