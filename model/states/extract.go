@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"sync"
 
 	"assay/internal/fault"
@@ -24,6 +25,7 @@ type extraction struct {
 	have  func(doc int) bool // stored already; nil = none is
 	limit func(tokens int) bool
 	only  int // 1 + the one document to take; 0 = all
+	trace *tracing
 
 	wants   map[string][]int // layers by tap
 	pending map[int]*pending
@@ -54,7 +56,7 @@ func (e *extraction) taps() []model.Tap {
 	var out []model.Tap
 	add := func(tap string, layers []int) {
 		for _, l := range layers {
-			if !contains(e.wants[tap], l) {
+			if !slices.Contains(e.wants[tap], l) {
 				e.wants[tap] = append(e.wants[tap], l)
 			}
 		}
@@ -78,15 +80,6 @@ func (e *extraction) taps() []model.Tap {
 		out = append(out, model.Tap{Name: n, Layers: e.wants[n]})
 	}
 	return out
-}
-
-func contains(x []int, v int) bool {
-	for _, y := range x {
-		if y == v {
-			return true
-		}
-	}
-	return false
 }
 
 // run feeds the documents and waits until all are stored. Finished documents are
@@ -114,7 +107,12 @@ func (e *extraction) run(ctx context.Context, docs iter.Seq2[items.Item, error])
 			}
 		})
 	}
-	err := e.m.Run(ctx, e.windows(docs), model.Job{Taps: taps, Reduce: e.reduce})
+	job, ws := model.Job{Taps: taps, Reduce: e.reduce}, e.windows(docs)
+	if e.trace != nil {
+		job.Score, job.Emit = &e.trace.o, e.trace.back
+		defer e.trace.stop()
+	}
+	err := e.m.Run(ctx, ws, job)
 	close(e.work)
 	e.wg.Wait()
 	if failed := e.failed(); failed != nil {
@@ -154,8 +152,18 @@ func (e *extraction) windows(docs iter.Seq2[items.Item, error]) iter.Seq2[model.
 			if ordinal >= e.p.to {
 				return
 			}
+			scored, err := e.trace.of(ordinal)
+			if err != nil {
+				yield(model.Window{}, err)
+				return
+			}
 			if e.have != nil && e.have(ordinal) {
 				e.skipped++
+				for i, w := range scored { // an earlier run stored the states, not the scores
+					if !yield(e.trace.attach(w, ordinal, i, w.IDs), nil) {
+						return
+					}
+				}
 				continue
 			}
 			q, err := e.p.sequence(&it)
@@ -172,9 +180,17 @@ func (e *extraction) windows(docs iter.Seq2[items.Item, error]) iter.Seq2[model.
 			e.order = append(e.order, ordinal)
 			e.pending[ordinal] = e.start(ordinal, it.ID, q, parts*len(q.pieces))
 			for i, w := range q.pieces {
-				if !yield(model.Window{Doc: ordinal, Index: i, IDs: q.ids[w.begin:w.end]}, nil) {
+				out := model.Window{Doc: ordinal, Index: i, IDs: q.ids[w.begin:w.end]}
+				if len(scored) > 0 && slices.Equal(scored[0].IDs, out.IDs[:len(out.IDs)-1]) {
+					out, scored = e.trace.attach(scored[0], ordinal, i, out.IDs), scored[1:]
+				}
+				if !yield(out, nil) {
 					return
 				}
+			}
+			if len(scored) > 0 {
+				yield(model.Window{}, fmt.Errorf("states: document %q: %d windows of the trace are none of the states", it.ID, len(scored)))
+				return
 			}
 		}
 	}
@@ -194,13 +210,16 @@ func (e *extraction) start(ordinal int, id string, q sequence, left int) *pendin
 // reduce takes one window at one tap and layer. The model calls it one at a time.
 func (e *extraction) reduce(w model.Window, t model.Tap, layer int, x model.View) error {
 	d := e.pending[w.Doc]
+	if d == nil && e.trace != nil {
+		return nil // scored only
+	}
 	if d == nil {
 		return fmt.Errorf("states: the model returned a window of document %d, which is not under way", w.Doc)
 	}
 	own := d.seq.pieces[w.Index]
 	for _, p := range d.views {
 		if p.view.Tap == t.Name {
-			p.add(layer, own, x)
+			p.add(layer, w.Index, own, x)
 		}
 	}
 	for i, name := range e.p.stats {
@@ -210,7 +229,7 @@ func (e *extraction) reduce(w model.Window, t model.Tap, layer int, x model.View
 		if d.stats[i] == nil {
 			d.stats[i] = newTokenSum(e.statLayers(name), x.Width)
 		}
-		d.stats[i].add(layer, own, x)
+		d.stats[i].add(layer, w.Index, own, x)
 	}
 	if t.Name == model.TapResidPost && len(d.at) > 0 {
 		if d.lens == nil {

@@ -26,6 +26,7 @@ type Plan struct {
 
 	span    string
 	policy  window.Policy
+	asked   window.Policy // before it was settled
 	enc     score.Encoder
 	vocab   int
 	views   []trace.View
@@ -109,6 +110,7 @@ func Prepare(in Input, taps Taps, o *Options) (*Plan, error) {
 
 // settle resolves the policy.
 func (p *Plan) settle(o *Options, ids bool) error {
+	p.asked = o.Policy
 	q := o.Policy.WithDefaults(o.Positions)
 	if q.Window == 0 && o.Positions == 0 && q.Name == "full" {
 		q.Window = 1 << 20 // a model without a limit: any text that fits in memory

@@ -18,19 +18,58 @@ type pooling struct {
 	id     string
 	lo, hi int // span, as positions
 
-	sums [][]float64 // by layer; nil where no window has come
+	sums []ordered   // by layer
 	x    [][]float32 // by layer: vectors of last, rows of tokens
 }
 
+// ordered adds the sums of a document's windows in the order of the windows, whatever
+// the order in which batches end: the last bit must not depend on batch mates.
+type ordered struct {
+	sum     []float64
+	next    int
+	waiting map[int][]float64
+}
+
+// room returns where window i may sum; put takes it back.
+func (o *ordered) room(i, width int) []float64 {
+	if o.sum == nil && i == 0 {
+		o.sum = make([]float64, width)
+		return o.sum
+	}
+	return make([]float64, width)
+}
+
+func (o *ordered) put(i int, sum []float64) {
+	if i == 0 {
+		o.next = 1
+	} else {
+		if o.waiting == nil {
+			o.waiting = map[int][]float64{}
+		}
+		o.waiting[i] = sum
+	}
+	for o.next > 0 {
+		x, ok := o.waiting[o.next]
+		if !ok {
+			return
+		}
+		for c, v := range x {
+			o.sum[c] += v
+		}
+		delete(o.waiting, o.next)
+		o.next++
+	}
+}
+
 // add takes the rows of a window that are its own.
-func (p *pooling) add(layer int, own piece, x model.View) {
+func (p *pooling) add(layer, index int, own piece, x model.View) {
 	k := slices.Index(p.view.Layers, layer)
 	if k < 0 {
 		return
 	}
 	lo, hi := max(p.lo, own.lo), min(p.hi, own.hi)
 	if p.x == nil {
-		p.x, p.sums = make([][]float32, len(p.view.Layers)), make([][]float64, len(p.view.Layers))
+		p.x, p.sums = make([][]float32, len(p.view.Layers)), make([]ordered, len(p.view.Layers))
 	}
 	n := p.hi - p.lo
 	switch p.pool.kind {
@@ -51,10 +90,8 @@ func (p *pooling) add(layer int, own piece, x model.View) {
 		}
 		return
 	}
-	if p.sums[k] == nil {
-		p.sums[k] = make([]float64, x.Width)
-	}
-	sum := p.sums[k]
+	sum := p.sums[k].room(index, x.Width)
+	defer p.sums[k].put(index, sum)
 	weigh := p.pool.weigh(p.id, n)
 	for at := lo; at < hi; at++ {
 		row := x.Row(at - own.begin)
@@ -73,7 +110,8 @@ func (p *pooling) add(layer int, own piece, x model.View) {
 
 // vectors rounds the sums once.
 func (p *pooling) vectors() ([][]float32, error) {
-	for k, sum := range p.sums {
+	for k := range p.sums {
+		sum := p.sums[k].sum
 		if sum == nil {
 			continue
 		}
@@ -104,36 +142,45 @@ const (
 type tokenSum struct {
 	layers []int
 	stats  trace.TokenStats
+	sq     []ordered // of stats.Sq[1], by layer
 	abs    []float32
 }
 
 func newTokenSum(layers []int, width int) *tokenSum {
-	s := &tokenSum{layers: layers, abs: make([]float32, width)}
+	s := &tokenSum{layers: layers, sq: make([]ordered, len(layers)), abs: make([]float32, width)}
 	K := len(layers)
 	for r := range 2 {
 		s.stats.Sq[r], s.stats.Max[r], s.stats.N6[r] = make([][]float64, K), make([][]float32, K), make([][]int32, K)
 		for k := range K {
-			s.stats.Sq[r][k], s.stats.Max[r][k], s.stats.N6[r][k] = make([]float64, width), make([]float32, width), make([]int32, width)
+			s.stats.Max[r][k], s.stats.N6[r][k] = make([]float32, width), make([]int32, width)
+			if r == 0 { // the others come from sq
+				s.stats.Sq[r][k] = make([]float64, width)
+			}
 		}
 	}
 	s.stats.Peak, s.stats.Pos, s.stats.Dim, s.stats.Massive = make([]float32, K), make([]int32, K), make([]int32, K), make([]int32, K)
+	for k := range K {
+		s.stats.Peak[k] = -1
+	}
 	return s
 }
 
 // add takes every position that the window owns, special ids too.
-func (s *tokenSum) add(layer int, own piece, x model.View) {
+func (s *tokenSum) add(layer, index int, own piece, x model.View) {
 	k := slices.Index(s.layers, layer)
 	if k < 0 {
 		return
 	}
 	t := &s.stats
+	others := s.sq[k].room(index, x.Width)
 	for at := own.lo; at < own.hi; at++ {
-		r := 1
+		r, sq := 1, others
 		if at == 0 {
-			r = 0
+			r, sq = 0, t.Sq[0][k]
 		}
 		row := x.Row(at - own.begin)
-		sq, top, n6 := t.Sq[r][k][:len(row)], t.Max[r][k][:len(row)], t.N6[r][k][:len(row)]
+		sq = sq[:len(row)]
+		top, n6 := t.Max[r][k][:len(row)], t.N6[r][k][:len(row)]
 		peak, dim := float32(-1), 0
 		for c, v := range row {
 			sq[c] += float64(v) * float64(v)
@@ -150,13 +197,15 @@ func (s *tokenSum) add(layer int, own piece, x model.View) {
 				peak, dim = v, c
 			}
 		}
-		if peak > t.Peak[k] || at == 0 {
+		if peak > t.Peak[k] || peak == t.Peak[k] && int32(at) < t.Pos[k] {
 			t.Peak[k], t.Pos[k], t.Dim[k] = peak, int32(at), int32(dim)
 		}
 		if peak > massiveAbs {
 			t.Massive[k] += s.massive(row)
 		}
 	}
+	s.sq[k].put(index, others)
+	t.Sq[1][k] = s.sq[k].sum
 }
 
 // massive counts the massive activations of one token.

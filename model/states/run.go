@@ -53,6 +53,10 @@ const invarianceBound = 1e-5
 // Run is the second pass: it feeds the model and writes the file. On an
 // interruption what is stored stays in FILE.partial, and the error says how to go on.
 func Run(ctx context.Context, m Model, in Input, p *Plan, o RunOptions) (*Report, error) {
+	return run(ctx, m, in, p, o, nil)
+}
+
+func run(ctx context.Context, m Model, in Input, p *Plan, o RunOptions, t *tracing) (*Report, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -86,7 +90,7 @@ func Run(ctx context.Context, m Model, in Input, p *Plan, o RunOptions) (*Report
 		o.Start(p.Tokens)
 	}
 	s := &store{w: w, o: &o, saved: start, stats: p.stats}
-	e := &extraction{ctx: ctx, m: m, p: p, sink: s, have: func(doc int) bool { return w.Has(doc, 0) }, pending: map[int]*pending{}}
+	e := &extraction{ctx: ctx, m: m, p: p, sink: s, have: func(doc int) bool { return w.Has(doc, 0) }, pending: map[int]*pending{}, trace: t}
 	if err := e.run(ctx, in.Items()); err != nil {
 		return nil, s.stop(ctx, err)
 	}

@@ -10,12 +10,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"assay/internal/fault"
 	"assay/model"
+	"assay/model/score"
+	"assay/model/states/items"
 	"assay/model/trace"
+	"assay/model/trace/window"
 )
 
 // failing reads all windows, then fails.
@@ -262,4 +266,61 @@ func TestVectors(t *testing.T) {
 			t.Errorf("%s: %v, %v, want malformed", name, x, err)
 		}
 	}
+}
+
+// The trace from the same pass is the trace that scoring alone writes, and the states
+// are those without it, also under several windows and after an interruption.
+func TestTraced(t *testing.T) {
+	m := load(t, tiny)
+	in := documents(20)
+	in = append(in, items.Item{ID: "single", Label: "a", HasLabel: true, IDs: []int32{5}})
+	for _, policy := range []window.Policy{{Name: "full"}, {Name: "hf-stride", Window: 8, Stride: 3}} {
+		t.Run(policy.Name, func(t *testing.T) {
+			o := options(m)
+			o.Policy = policy
+			asked := o
+			p, err := Prepare(in, m.Spec(), &o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			clock := func() time.Time { return time.Unix(0, 0) }
+			so := score.Options{Positions: o.Positions, Of: o.Of, Out: filepath.Join(dir, "t.jsonl"), Now: clock}
+			ro := RunOptions{Out: filepath.Join(dir, "s.safetensors"), Now: clock}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			if _, _, err := RunTraced(ctx, &stopping{m, 60, cancel}, in, p, ro, so); fault.As(err) == nil || fault.As(err).Class != fault.Interrupted {
+				t.Fatalf("%v, want an interruption", err)
+			}
+			ro.Resume = true
+			if _, _, err := RunTraced(context.Background(), m, in, p, ro, so); err != nil {
+				t.Fatal(err)
+			}
+			alone := RunOptions{Out: filepath.Join(dir, "alone.safetensors"), Now: clock}
+			if _, err := Run(context.Background(), m, in, p, alone); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(read(t, ro.Out), read(t, alone.Out)) {
+				t.Error("states with a trace differ from states alone")
+			}
+			want := score.Options{Positions: o.Positions, Of: o.Of, Policy: asked.Policy, Out: filepath.Join(dir, "want.jsonl"), Now: clock}
+			survey, err := score.Plan(texts{in}, &want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := score.Run(context.Background(), m, texts{in}, survey, want); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := lines(t, so.Out), lines(t, want.Out); !slices.Equal(got, want) {
+				t.Errorf("the traces differ:\n%.400s\n%.400s", got, want)
+			}
+		})
+	}
+}
+
+// lines are those of a trace without the header.
+func lines(t *testing.T, path string) []string {
+	t.Helper()
+	ls := strings.Split(string(read(t, path)), "\n")
+	return ls[1:]
 }
