@@ -3,20 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"assay/cmd/assay/internal/progress"
-	"assay/cmd/assay/internal/show"
 	"assay/internal/fault"
 	"assay/model"
+	"assay/model/score"
 	"assay/model/states"
 	"assay/model/states/items"
 	"assay/model/trace"
-	"assay/model/trace/window"
 
 	"github.com/spf13/cobra"
 )
@@ -34,6 +32,8 @@ type statesFlags struct {
 	template      string
 	lens          bool
 	lensPositions int
+	shard         string
+	trace         string
 	plan          bool
 	resume        bool
 }
@@ -60,6 +60,8 @@ Spans: ` + strings.Join(states.Spans(), ", ") + `.`,
 		Example: `  assay states ./pythia-70m --text items.jsonl -o s.safetensors
   assay states ./pythia-70m --text items.jsonl --tap resid_post --pool mean --pool last --layers 0,50%,last -o s.safetensors
   assay states ./pythia-70m --text items.jsonl --plan
+  assay states ./pythia-70m --text items.jsonl -o s.safetensors --trace s.parquet
+  assay states ./pythia-70m --text items.jsonl --shard 0/4 -o s0.safetensors
   assay states --from vectors.npy --labels labels.csv -o s.safetensors`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -95,11 +97,17 @@ Spans: ` + strings.Join(states.Spans(), ", ") + `.`,
 	fl.IntVar(&f.o.Policy.Stride, "stride", 0, "stride of hf-stride")
 	fl.StringVar(&f.o.Policy.BOS, "bos", "auto", "auto (the tokenizer's template; never for ids), always, never or id:N")
 	fl.Uint64Var(&f.o.Seed, "seed", 1, "seed of the order that cuts cells and draws the sample")
+	fl.StringVar(&f.shard, "shard", "", "i/n: the documents of shard i of n (i from 0) alone; join them with states merge")
+	fl.StringVar(&f.trace, "trace", "", "write the token trace of the same forward passes to this file too (.parquet or .jsonl)")
 	fl.BoolVar(&f.plan, "plan", false, "print sizes and memory, write nothing")
 	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted run of the same command")
 	f.model.register(fl)
 	cmd.MarkFlagsMutuallyExclusive("text", "ids", "from")
 	cmd.MarkFlagsOneRequired("text", "ids", "from")
+	cmd.MarkFlagsMutuallyExclusive("shard", "trace")
+	cmd.MarkFlagsMutuallyExclusive("from", "trace")
+	cmd.MarkFlagsMutuallyExclusive("from", "shard")
+	cmd.AddCommand(newStatesMerge(a))
 	return cmd
 }
 
@@ -128,6 +136,9 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.cut(src.Len()); err != nil {
+		return err
+	}
 	f.o.Positions, f.o.Of = s.info.Positions, s.identity()
 	if s.tok != nil {
 		f.o.Encoder = s.tok
@@ -144,13 +155,35 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 	}
 	var meter *progress.Meter
 	defer func() { meter.Close() }()
-	rep, err := states.Run(ctx, s.model, src, p, states.RunOptions{Out: f.out, Resume: f.resume, Made: statesMade(s),
+	o := states.RunOptions{Out: f.out, Resume: f.resume, Made: statesMade(s),
 		Start:    func(tokens int64) { meter = progress.New(a.stderr, a.meterMode(), "states", tokens) },
-		Progress: func(n int64) { meter.Add(n) }})
+		Progress: func(n int64) { meter.Add(n) }}
+	var rep *states.Report
+	var scored *score.Report
+	if f.trace == "" {
+		rep, err = states.Run(ctx, s.model, src, p, o)
+	} else {
+		rep, scored, err = states.RunTraced(ctx, s.model, src, p, o, score.Options{Positions: f.o.Positions, Of: f.o.Of, Out: f.trace, Made: s.made()})
+	}
 	if err != nil {
 		return err
 	}
-	return a.print(rep, func(w io.Writer) error { return showStates(w, rep) })
+	return printStates(a, rep, scored)
+}
+
+// cut resolves --shard i/n into documents floor(i N / n) to floor((i+1) N / n).
+func (f *statesFlags) cut(docs int) error {
+	if f.shard == "" {
+		return nil
+	}
+	a, b, ok := strings.Cut(f.shard, "/")
+	i, err1 := strconv.Atoi(a)
+	n, err2 := strconv.Atoi(b)
+	if !ok || err1 != nil || err2 != nil || n < 1 || i < 0 || i >= n || n > docs {
+		return fault.Usagef("states: --shard %q: want i/n with i from 0 to n-1 and n at most the %d documents", f.shard, docs)
+	}
+	f.o.From, f.o.To = i*docs/n, (i+1)*docs/n
+	return nil
 }
 
 // settle checks the flags that no package can.
@@ -227,80 +260,11 @@ func (f *statesFlags) runFrom(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.print(rep, func(w io.Writer) error { return showStates(w, rep) })
+	return printStates(a, rep, nil)
 }
 
 func statesMade(s *session) trace.StatesMade {
 	m := s.made()
 	return trace.StatesMade{Program: m.Program, Version: m.Version, Commit: m.Commit, Backend: m.Backend, Device: m.Device,
 		Warnings: m.Warnings, Quantised: s.digests.Quant != ""}
-}
-
-// statesForecast is what --plan prints.
-type statesForecast struct {
-	Docs     int             `json:"docs"`
-	Tokens   int64           `json:"tokens"`
-	Policy   window.Policy   `json:"policy"`
-	Views    []trace.View    `json:"views"`
-	Labels   []string        `json:"labels"`
-	Strata   []string        `json:"strata"`
-	Unit     string          `json:"unit"`
-	Cells    int             `json:"cells"`
-	Sample   int             `json:"sample_docs"`
-	Keep     []int           `json:"keep_layers"`
-	File     int64           `json:"file_bytes"`
-	Memory   int64           `json:"memory_bytes"`
-	Warnings []trace.Warning `json:"warnings"`
-}
-
-func (f *statesFlags) printPlan(a *app, p *states.Plan) error {
-	sp := p.States
-	c := statesForecast{Docs: len(sp.Docs), Tokens: p.Tokens, Policy: p.Of.Policy, Views: sp.Views, Labels: sp.Labels, Strata: sp.Strata,
-		Unit: sp.Unit, Cells: len(sp.Cells), Sample: len(sp.Sample), Keep: sp.Keep, Warnings: p.Warnings}
-	c.File, c.Memory = sp.Bytes()
-	return a.print(c, func(w io.Writer) error {
-		unit := c.Unit
-		if unit == "" {
-			unit = "document"
-		}
-		rows := [][]string{
-			{"documents", fmt.Sprintf("%d, %d tokens to feed", c.Docs, c.Tokens)},
-			{"labels", joined(c.Labels)},
-			{"strata", joined(c.Strata)},
-			{"unit", unit},
-			{"cells", fmt.Sprint(c.Cells)},
-			{"sample", fmt.Sprintf("%d documents", c.Sample)},
-			{"rows kept", fmt.Sprintf("%d layers", len(c.Keep))},
-			{"file", show.Bytes(c.File)},
-			{"memory for sums", show.Bytes(c.Memory)},
-		}
-		for _, v := range c.Views {
-			rows = append(rows, []string{"view", describeView(v)})
-		}
-		if err := show.Table(w, rows); err != nil {
-			return err
-		}
-		return showWarnings(w, c.Warnings)
-	})
-}
-
-func describeView(v trace.View) string {
-	return fmt.Sprintf("%s over %s, %d layers of width %d", v.Name(), v.Span, len(v.Layers), v.Width)
-}
-
-func showStates(w io.Writer, r *states.Report) error {
-	rows := [][]string{{"states", r.Path}, {"run", r.Run}, {"documents", fmt.Sprint(r.Docs)}, {"size", show.Bytes(r.Bytes)}}
-	for _, v := range r.Views {
-		rows = append(rows, []string{"view", describeView(v)})
-	}
-	if r.Invariance != nil {
-		rows = append(rows, []string{"invariance", fmt.Sprintf("%.1e of a vector's size over %d vectors computed alone and in company", r.Invariance.MaxRel, r.Invariance.N)})
-	}
-	if r.Resumed > 0 {
-		rows = append(rows, []string{"resumed", fmt.Sprintf("%d documents were finished earlier", r.Resumed)})
-	}
-	if err := show.Table(w, rows); err != nil {
-		return err
-	}
-	return showWarnings(w, r.Warnings)
 }
