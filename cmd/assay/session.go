@@ -62,9 +62,10 @@ func (m *modelFlags) open(ctx context.Context, path string, needTokenizer bool) 
 		return nil, err
 	}
 	s = &session{path: path, ck: ck, backend: m.backend, batch: m.batch}
+	opened := s // a return of nil clears s before the deferred call
 	defer func() {
 		if err != nil {
-			s.close()
+			opened.close()
 		}
 	}()
 	d, err := model.Describe(ck, m.acceptKeys...)
