@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type weatFlags struct {
 	o        weat.Options
 	freq     string
 	measures []string
+	draws    int // of single contexts; 0 = none
 	full     bool
 	weatOut
 }
@@ -39,6 +41,13 @@ type weatSource struct {
 	loss                    weat.LossOptions
 	mapped                  []string
 	ck                      weatCheckpoint
+	shut                    func() // closes what open opened; nil = nothing
+}
+
+func (s *weatSource) close() {
+	if s.shut != nil {
+		s.shut()
+	}
 }
 
 func newWeat(a *app) *cobra.Command {
@@ -57,8 +66,9 @@ gzip) or from a checkpoint:
 
   --rep input      rows of the embedding matrix, pooled over a word's pieces
   --rep output     rows of the output matrix
-  --rep ctx:L      hidden states at layer L (a number, a percentage, or final),
-                   mean over the contexts of --templates or --contexts
+  --rep ctx:L      hidden states of the word at layer L (a number, a percentage,
+                   last or final), mean over --templates or --contexts
+  --rep sent:L     hidden states of whole sentences, the word as the unit
 
 Each test is run raw, with the mean vector taken off (centred) and with the top
 three directions taken off as well (abtt3). A p-value is given (tier B) when the
@@ -73,6 +83,63 @@ Built-in tests are weat1 to weat10 ("assay weat lists"); a file has
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args) },
 	}
+	f.registerAll(cmd)
+	cmd.AddCommand(newWeatSEAT(a), newWeatCEAT(a), newWefat(a), newWeatLists(a))
+	return cmd
+}
+
+func newWeatSEAT(a *app) *cobra.Command {
+	f := weatFlags{app: a, o: weat.DefaultOptions()}
+	f.ck.seat = true
+	cmd := &cobra.Command{
+		Use:   "seat CKPT --tests NAME|FILE",
+		Short: "The same in sentences: words in sentence templates, the word as the unit",
+		Long: `seat puts every word into sentence templates and tests the states of whole sentences
+(the sentence encoder association test). The unit stays the word: whole words are
+permuted, since repeating a sentence adds no information. The tail that counts
+sentences is printed as a number, never as a p-value.`,
+		Example: `  assay weat seat ./pythia-70m --tests weat6 --rep sent:50%
+  assay weat seat ./pythia-70m --tests mine.yaml --templates sentences.txt --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(f.reps) == 0 {
+				f.reps = []string{"sent:50%"}
+			}
+			return f.run(cmd.Context(), args)
+		},
+	}
+	f.registerAll(cmd)
+	return cmd
+}
+
+func newWeatCEAT(a *app) *cobra.Command {
+	f := weatFlags{app: a, o: weat.DefaultOptions()}
+	cmd := &cobra.Command{
+		Use:   "ceat CKPT --tests NAME|FILE",
+		Short: "The same over single contexts: how far the effect moves between them",
+		Long: `ceat draws one context a word many times and gives the distribution of effect sizes
+and their random-effects mean (the contextualized embedding association test). It is
+descriptive (tier C): its combined p-value falls without bound as draws are added.
+The result on the mean state of every word is printed first, with the p-value to cite.`,
+		Example: `  assay weat ceat ./pythia-70m --tests weat6 --rep ctx:50% --draws 1000
+  assay weat ceat ./pythia-70m --tests weat6 --contexts contexts.jsonl --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(f.reps) == 0 {
+				f.reps = []string{"ctx:50%"}
+			}
+			if f.draws < 1 {
+				return fault.Usagef("--draws: found %d, want 1 or more", f.draws)
+			}
+			return f.run(cmd.Context(), args)
+		},
+	}
+	f.registerAll(cmd)
+	cmd.Flags().IntVar(&f.draws, "draws", 1000, "draws of one context a word")
+	return cmd
+}
+
+func (f *weatFlags) registerAll(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	f.register(fl)
 	fl.StringArrayVar(&f.variants, "variant", []string{"raw", "centred", "abtt3"}, "change of the space: raw, centred or abtt3 (repeatable; fewer than all gives no p-value)")
@@ -82,8 +149,6 @@ Built-in tests are weat1 to weat10 ("assay weat lists"); a file has
 	fl.BoolVar(&f.full, "full", false, "print every result in full instead of a table")
 	f.weatOut.register(fl)
 	outputFlag(cmd, &f.out, "write the results as JSON to this file too")
-	cmd.AddCommand(newWeatLists(a), newWefat(a))
-	return cmd
 }
 
 func (f *weatFlags) register(fl *pflag.FlagSet) {
@@ -253,6 +318,7 @@ func (f *weatFlags) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	defer f.weatSource.close()
 	reps, err := f.open(ctx, f.app, args, tests, nil)
 	if err != nil {
 		return err
@@ -272,6 +338,11 @@ func (f *weatFlags) run(ctx context.Context, args []string) error {
 				sc.Notes = append(sc.Notes, r.notes...)
 				jobs = append(jobs, weat.Job{Rep: r.name, Variant: v, Scores: sc, Inputs: r.inputs})
 			}
+			more, err := f.more(t, r, variants)
+			if err != nil {
+				return err
+			}
+			extra = append(extra, more...)
 			if len(f.measures) > 0 {
 				o := f.o
 				o.Rep, o.Inputs = r.name, r.inputs
@@ -287,11 +358,42 @@ func (f *weatFlags) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	for i := range doc.Results {
+		for _, r := range reps {
+			if r.name == jobs[i].Rep {
+				maps.Copy(doc.Results[i].Settings, r.settings)
+			}
+		}
+	}
 	doc.Results = append(doc.Results, extra...)
 	if err := f.weatOut.write(jobs, doc, reps, tests, f.loss); err != nil {
 		return err
 	}
 	return f.app.print(doc, func(w io.Writer) error { return showWeat(w, doc, f.full) })
+}
+
+// more are the draws of ceat, one result a variant.
+func (f *weatFlags) more(t weat.Test, r weatRep, variants []weat.Variant) (out []probes.Result, err error) {
+	if f.draws == 0 {
+		return nil, nil
+	}
+	if r.states == nil {
+		return nil, fault.Usagef("weat ceat: --rep %s has no contexts to draw from, want ctx:LAYER", r.name)
+	}
+	for _, v := range variants {
+		shift, err := r.shift(v)
+		if err != nil {
+			return nil, err
+		}
+		o := f.o
+		o.Rep, o.Variant, o.Inputs = r.name, v, r.inputs
+		res, err := weat.RunCEAT(t, r.states, shift, f.draws, f.loss, o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, res)
+	}
+	return out, nil
 }
 
 // allUndefined is the error of a run in which no test can be computed.

@@ -256,7 +256,7 @@ func showWeatNotes(w io.Writer, rs []probes.Result) error {
 	var order []probes.Warning
 	where := map[probes.Warning][]string{}
 	for i := range rs {
-		id := fmt.Sprintf("%v/%v", rs[i].Settings["id"], rs[i].Settings["variant"])
+		id := fmt.Sprintf("%v %v %v", rs[i].Settings["id"], rs[i].Settings["rep"], rs[i].Settings["variant"])
 		for _, x := range rs[i].Warnings {
 			if where[x] == nil {
 				order = append(order, x)
@@ -265,7 +265,7 @@ func showWeatNotes(w io.Writer, rs []probes.Result) error {
 		}
 	}
 	for _, x := range order {
-		if err := show.Wrap(w, fmt.Sprintf("warning %s (%s): %s", x.Code, joined(where[x]), x.Text), "  ", 100); err != nil {
+		if err := show.Wrap(w, fmt.Sprintf("warning %s (%s): %s", x.Code, shortList(where[x]), x.Text), "  ", 100); err != nil {
 			return err
 		}
 	}
@@ -298,4 +298,12 @@ func limits4(lo, hi float64) string {
 		return ""
 	}
 	return fixed4(lo) + ", " + fixed4(hi)
+}
+
+// shortList lists at most four names and counts the rest.
+func shortList(names []string) string {
+	if len(names) <= 4 {
+		return joined(names)
+	}
+	return fmt.Sprintf("%s and %d more", joined(names[:3]), len(names)-3)
 }

@@ -22,6 +22,11 @@ type weatRep struct {
 	inputs []probes.Input
 	notes  []weat.Note
 	score  func(weat.Test, weat.Variant, weat.LossOptions) (weat.Scores, error)
+	// settings are added to those of every result of this representation.
+	settings map[string]any
+	// Contexts alone: the states and what a variant takes off them.
+	states *weat.States
+	shift  func(weat.Variant) (weat.Shift, error)
 }
 
 // open reads what the tests and the extra words need from the source.

@@ -109,6 +109,7 @@ func (f *wefatFlags) run(cmd *cobra.Command, args []string) error {
 	for _, l := range lists {
 		extra = slices.Concat(extra, l.Words, l.A.Words, l.B.Words)
 	}
+	defer f.weatSource.close()
 	reps, err := f.open(cmd.Context(), f.app, args, nil, extra)
 	if err != nil {
 		return err
