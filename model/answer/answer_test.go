@@ -1,0 +1,146 @@
+package answer_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"strings"
+	"testing"
+
+	"assay/internal/fault"
+	"assay/model"
+	"assay/model/answer"
+	"assay/probes/assoc"
+)
+
+// letters is a tokenizer of single bytes, where a space joins the letter behind it.
+type letters struct{}
+
+func (letters) Encode(text string) (ids []int32, ends []int64, err error) {
+	for i := 0; i < len(text); i++ {
+		id := int32(text[i])
+		if text[i] == ' ' && i+1 < len(text) {
+			i++
+			id = 256 + int32(text[i])
+		}
+		ids, ends = append(ids, id), append(ends, int64(i+1))
+	}
+	return ids, ends, nil
+}
+
+// counting gives every target the log-probability -(position + id/1000).
+type counting struct{ windows []model.Window }
+
+func (c *counting) Score(_ context.Context, ws iter.Seq2[model.Window, error], _ model.ScoreOptions, emit func(model.Window, model.Scores) error) error {
+	for w := range ws {
+		c.windows = append(c.windows, w)
+		var s model.Scores
+		for j, id := range w.Targets {
+			s.Logprob = append(s.Logprob, -(float32(w.Rows[j]) + float32(id)/1000))
+		}
+		if err := emit(w, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestTargetsOfOnePromptShareAPass(t *testing.T) {
+	m := &counting{}
+	r := assoc.Request{Prompt: "w - ", Targets: []string{"he", "ha", "x", "hex"}}
+	got, err := answer.Score(context.Background(), m, letters{}, []assoc.Request{r, r}, answer.Options{Prefix: []int32{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// [1 w " -" " h" e] holds hex, he and x; ha begins alike too: one pass.
+	if len(m.windows) != 1 || len(m.windows[0].IDs) != 5 {
+		t.Fatalf("windows %v", m.windows)
+	}
+	as, err := assoc.Ask(got, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[int][]float64{0: {2.360, 3.101}, 1: {2.360, 3.097}, 2: {2.376}, 3: {2.360, 3.101, 4.120}}
+	for i, ps := range want {
+		if len(as[i].Tokens) != len(ps) || as[i].Straddle {
+			t.Fatalf("target %d: %+v", i, as[i])
+		}
+		for k, p := range ps {
+			if math.Abs(as[i].Tokens[k].LogProb+p) > 1e-5 {
+				t.Errorf("target %d token %d: %v, want -%v", i, k, as[i].Tokens[k].LogProb, p)
+			}
+		}
+	}
+	if tk := as[3].Tokens; tk[0].Off != 0 || tk[0].Len != 1 || tk[2].Off != 2 || tk[2].Len != 1 {
+		t.Errorf("tiles %+v", tk)
+	}
+}
+
+func TestWithoutPrefixTheFirstTokenIsUnscored(t *testing.T) {
+	r := assoc.Request{Targets: []string{"abc"}}
+	got, err := answer.Score(context.Background(), &counting{}, letters{}, []assoc.Request{r}, answer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tk := got[r.ID()][0].Tokens; len(tk) != 2 || tk[0].Off != 1 || tk[0].ID != 'b' {
+		t.Errorf("tokens %+v", tk)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for name, r := range map[string]assoc.Request{
+		"chat":    {Prompt: "a", Chat: true, Targets: []string{"b"}},
+		"masked":  {Masked: true, Targets: []string{"b"}},
+		"nothing": {Prompt: "a", Targets: []string{""}},
+		"long":    {Prompt: "abcdefgh", Targets: []string{"b"}},
+	} {
+		if _, err := answer.Score(context.Background(), &counting{}, letters{}, []assoc.Request{r}, answer.Options{Limit: 4}); fault.As(err) == nil {
+			t.Errorf("%s: %v, want a fault", name, err)
+		}
+	}
+}
+
+func TestFile(t *testing.T) {
+	m := assoc.Map{"b": {{Tokens: []assoc.Token{{ID: 3, Off: 0, Len: 2, LogProb: -.1}}}}, "a": {{Straddle: true, Tokens: []assoc.Token{{ID: 1, LogProb: -1.5}}}}}
+	var one, two bytes.Buffer
+	h := answer.Header{Weights: "sha256:w", PrefixIDs: []int32{5}}
+	if err := answer.Write(&one, h, m); err != nil {
+		t.Fatal(err)
+	}
+	got, back, err := answer.Read(bytes.NewReader(one.Bytes()), "f")
+	if err != nil || got.Weights != h.Weights || fmt.Sprint(back) != fmt.Sprint(m) {
+		t.Fatalf("%v %v %v", got, back, err)
+	}
+	if err := answer.Write(&two, got, back); err != nil || !bytes.Equal(one.Bytes(), two.Bytes()) {
+		t.Fatalf("second writing differs: %v", err)
+	}
+	head := strings.SplitAfter(one.String(), "\n")[0]
+	for _, bad := range []string{"", "{}", head + "{", head + `{"id":""}`, head + `{"id":"a","answers":[{"tokens":[{"off":-1}]}]}`, one.String() + `{"id":"a","answers":[]}`} {
+		if _, _, err := answer.Read(strings.NewReader(bad), "f"); fault.As(err) == nil || fault.As(err).Class != fault.Input {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"schema":"assay.answers/1"}` + "\n" + `{"id":"a","answers":[{"tokens":[{"id":1,"logprob":-1}]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, m, err := answer.Read(bytes.NewReader(b), "f")
+		if err != nil {
+			return
+		}
+		var w bytes.Buffer
+		if err := answer.Write(&w, h, m); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func ExampleScore() {
+	r := assoc.Request{Prompt: "yes or no? ", Targets: []string{"y", "n"}}
+	m, _ := answer.Score(context.Background(), &counting{}, letters{}, []assoc.Request{r}, answer.Options{})
+	fmt.Println(len(m[r.ID()]), "answers")
+	// Output: 2 answers
+}
