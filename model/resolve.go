@@ -116,6 +116,9 @@ func (c *conf) heads(missingKV, missingDim int) (heads, kv, hd int) {
 
 // rope builds the tables' frequencies for heads of hd.
 func rope(r weights.RoPE, hd int, interleaved bool) (*Rope, error) {
+	if hd > maxHeads { // the table is as long as the head
+		return nil, fault.Inputf("unsupported", "model: config.json: heads of %d channels, want at most %d", hd, maxHeads)
+	}
 	short, factor, err := r.InvFreq(hd, 1)
 	if err != nil {
 		return nil, err
@@ -151,6 +154,13 @@ func asFloats(x []float64) []Float {
 	return out
 }
 
+// Sizes beyond any model: what a configuration claims must not cost time or
+// memory before the tensors confirm it.
+const (
+	maxHeads = 1 << 16 // heads, and channels of one
+	maxSize  = 1 << 28 // vocabulary, widths, positions
+)
+
 // validate refuses a Spec whose numbers contradict each other.
 func (s *Spec) validate() error {
 	bad := func(format string, args ...any) error {
@@ -160,13 +170,15 @@ func (s *Spec) validate() error {
 		name string
 		v    int
 	}{{"vocab_size", s.Vocab}, {"hidden_size", s.Width}, {"num_hidden_layers", len(s.Layers)}} {
-		if p.v <= 0 {
-			return bad("%s: %d, want at least 1", p.name, p.v)
+		if p.v <= 0 || p.v > maxSize {
+			return bad("%s: %d, want 1 to %d", p.name, p.v, maxSize)
 		}
 	}
 	for i := range s.Kinds {
 		a, m := &s.Kinds[i].Attn, &s.Kinds[i].MLP
 		switch {
+		case a.Heads > maxHeads || a.HeadDim > maxHeads || m.Width > maxSize:
+			return bad("%d heads of %d channels, intermediate_size %d: beyond any model", a.Heads, a.HeadDim, m.Width)
 		case a.Heads <= 0 || a.KVHeads <= 0 || a.HeadDim <= 0:
 			return bad("%d heads, %d key heads of %d channels: want at least 1 of each", a.Heads, a.KVHeads, a.HeadDim)
 		case a.Heads%a.KVHeads != 0:
