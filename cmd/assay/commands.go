@@ -13,6 +13,7 @@ func commands(a *app) []*cobra.Command {
 		newPalimpsest(a),
 		newWeat(a),
 		newWefat(a),
+		newProbe(a),
 		newDoctor(a),
 		newVersion(a),
 	}

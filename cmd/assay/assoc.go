@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"assay/cmd/assay/internal/progress"
+	"assay/cmd/assay/internal/show"
+	"assay/internal/fault"
+	"assay/model/answer"
+	"assay/model/score"
+	"assay/model/trace/window"
+	"assay/probes"
+	"assay/probes/assoc"
+
+	"github.com/spf13/cobra"
+)
+
+// assocFlags are what the probes of biased behaviour share.
+type assocFlags struct {
+	app      *app
+	model    modelFlags
+	data     []string
+	evidence string
+	bos      string
+	plan     bool
+	seed     uint64
+	out      string
+	slots    map[string][]string // --data by slot
+}
+
+func newProbe(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "probe NAME [CKPT]",
+		Short: "Does the checkpoint's behaviour change when only the group changes",
+		Long: `probe asks a checkpoint questions whose answers should not depend on a group, and
+reads its log-probabilities (nothing is sampled or parsed):
+
+  iat            which of two groups goes with a word
+  decision-swap  yes or no about a person, when only race or gender changes
+  pairs          sentences that differ in the group (CrowS-Pairs, WinoBias, own)
+  stereoset      stereotype, anti-stereotype and unrelated sentences
+  bbq            multiple choice that the text informs or leaves open
+
+The answers are kept in --evidence FILE, from which the same command without a
+checkpoint recomputes the result. --plan prints what would be asked and stops.`,
+		Example: `  assay probe iat ./pythia-70m --set racism
+  assay probe pairs ./pythia-70m --data crows=crows_pairs_anonymized.csv --evidence answers.jsonl
+  assay probe pairs --data crows=crows_pairs_anonymized.csv --evidence answers.jsonl --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newProbeIAT(a), newProbeSwap(a), newProbePairs(a), newProbeStereo(a), newProbeBBQ(a))
+	return cmd
+}
+
+func (f *assocFlags) register(cmd *cobra.Command, slots string) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.data, "data", nil, slots)
+	fl.StringVar(&f.evidence, "evidence", "", "file of answers (.jsonl): read where it exists, completed by the checkpoint, written")
+	fl.StringVar(&f.bos, "bos", "auto", "ids in front of a prompt: auto (as the tokenizer's template has it), always, never or id:N")
+	fl.BoolVar(&f.plan, "plan", false, "print what would be asked and stop")
+	fl.Uint64Var(&f.seed, "seed", 1, "seed of draws and resamples")
+	outputFlag(cmd, &f.out, "write the results as JSON to this file too")
+	f.model.register(fl)
+}
+
+// settle reads --data SLOT=FILE.
+func (f *assocFlags) settle(allowed ...string) error {
+	f.slots = map[string][]string{}
+	for _, d := range f.data {
+		slot, path, ok := strings.Cut(d, "=")
+		if !ok || path == "" || !slices.Contains(allowed, slot) {
+			return fault.Usagef("--data: found %q, want SLOT=FILE with slot %s", d, strings.Join(allowed, ", "))
+		}
+		f.slots[slot] = append(f.slots[slot], path)
+	}
+	return nil
+}
+
+// one returns the file of a slot that may be given once; "" if it is not.
+func (f *assocFlags) one(slot string) (string, error) {
+	switch p := f.slots[slot]; len(p) {
+	case 0:
+		return "", nil
+	case 1:
+		return p[0], nil
+	default:
+		return "", fault.Usagef("--data %s: found %d files, want one", slot, len(p))
+	}
+}
+
+// answered runs the requests that the evidence does not hold yet. A nil map with
+// a nil error means that --plan was asked for and printed.
+func (f *assocFlags) answered(ctx context.Context, args []string, requests []assoc.Request) (assoc.Map, []probes.Input, error) {
+	h, have, err := f.readEvidence()
+	if err != nil {
+		return nil, nil, err
+	}
+	missing := assoc.Missing(have, requests)
+	inputs := []probes.Input{}
+	if f.evidence != "" && len(have) > 0 {
+		inputs = append(inputs, probes.Input{Role: "answers", Path: f.evidence, Digest: h.Weights})
+	}
+	if f.plan && len(args) == 0 {
+		return nil, nil, f.printPlan(requests, missing, nil, answer.Options{})
+	}
+	if len(args) == 0 {
+		if f.evidence == "" {
+			return nil, nil, fault.Usagef("probe: found neither a checkpoint nor --evidence, want one of them")
+		}
+		if len(missing) > 0 {
+			return nil, nil, fault.Inputf("unanswered", "probe: %s: found answers to %d of %d requests", f.evidence, len(requests)-len(missing), len(requests)).
+				Hint("name the checkpoint too: it answers the rest, if it is the one that answered the first")
+		}
+		return have, inputs, nil
+	}
+	f.app.warnNoSIMD()
+	s, err := f.model.open(ctx, args[0], true)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.close()
+	policy, _, err := score.Settle(window.Policy{Name: "full", BOS: f.bos}, s.tok, false, s.info.Vocab)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := answer.Header{Weights: s.digests.Weights, Config: s.info.Config, Tokenizer: s.tok.Digest(), PrefixIDs: policy.PrefixIDs}
+	if len(have) > 0 && (h.Weights != now.Weights || h.Config != now.Config || h.Tokenizer != now.Tokenizer || !slices.Equal(h.PrefixIDs, now.PrefixIDs)) {
+		return nil, nil, fault.Inputf("digest", "probe: %s: found answers of other weights, tokenizer or ids in front than %s has", f.evidence, args[0]).
+			Hint("name another file, or leave the checkpoint out to read this one")
+	}
+	o := answer.Options{Prefix: policy.PrefixIDs, Limit: s.info.Positions}
+	if f.plan {
+		return nil, nil, f.printPlan(requests, missing, s.tok, o)
+	}
+	inputs = []probes.Input{{Role: "checkpoint", Path: args[0], Digest: now.Weights}, {Role: "tokenizer", Path: s.tok.Path(), Digest: now.Tokenizer}}
+	if len(missing) == 0 {
+		return have, inputs, nil
+	}
+	_, tokens, err := answer.Tokens(s.tok, missing, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := f.model.load(ctx, s); err != nil {
+		return nil, nil, err
+	}
+	meter := progress.New(f.app.stderr, f.app.meterMode(), "asking", tokens)
+	o.Progress = func(n int) { meter.Add(int64(n)) }
+	got, err := answer.Score(ctx, s.model, s.tok, missing, o)
+	meter.Close()
+	if err != nil {
+		return nil, nil, err
+	}
+	for id, a := range have {
+		got[id] = a
+	}
+	if f.evidence != "" {
+		if err := writeFile(f.evidence, func(w io.Writer) error { return answer.Write(w, now, got) }); err != nil {
+			return nil, nil, err
+		}
+	}
+	return got, inputs, nil
+}
+
+func (f *assocFlags) readEvidence() (h answer.Header, m assoc.Map, err error) {
+	m = assoc.Map{}
+	if f.evidence == "" {
+		return h, m, nil
+	}
+	file, err := os.Open(f.evidence)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, m, nil
+	}
+	if err != nil {
+		return h, m, fault.Retryf("io", "--evidence: %w", err)
+	}
+	defer file.Close()
+	return answer.Read(file, f.evidence)
+}
+
+// printPlan says what would be asked; with a tokenizer, at what cost.
+func (f *assocFlags) printPlan(requests, missing []assoc.Request, tok answer.Encoder, o answer.Options) error {
+	doc := struct {
+		Requests int    `json:"requests"`
+		Missing  int    `json:"unanswered"`
+		Windows  int    `json:"forward_passes,omitempty"`
+		Tokens   int64  `json:"input_tokens,omitempty"`
+		Example  string `json:"example"`
+	}{Requests: len(requests), Missing: len(missing)}
+	if len(requests) > 0 {
+		doc.Example = requests[0].Prompt + "|" + strings.Join(requests[0].Targets, "|")
+	}
+	if tok != nil {
+		var err error
+		if doc.Windows, doc.Tokens, err = answer.Tokens(tok, missing, o); err != nil {
+			return err
+		}
+	}
+	return f.app.print(doc, func(w io.Writer) error {
+		rows := [][]string{{"requests", fmt.Sprint(doc.Requests)}, {"unanswered", fmt.Sprint(doc.Missing)}}
+		if tok != nil {
+			rows = append(rows, []string{"forward passes", fmt.Sprint(doc.Windows)}, []string{"input tokens", fmt.Sprint(doc.Tokens)})
+		}
+		return show.Table(w, append(rows, []string{"for example", doc.Example}))
+	})
+}
+
+// finish adds where answers came from and prints.
+func (f *assocFlags) finish(rs []probes.Result, inputs []probes.Input) error {
+	for i := range rs {
+		rs[i].Inputs = slices.Concat(inputs, rs[i].Inputs)
+	}
+	return f.app.results(rs, f.out)
+}
+
+// openData reads a file of a slot with a reader of the library.
+func openData[T any](path string, read func(io.Reader, string) (T, error)) (out T, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return out, fault.Inputf("no-file", "--data: %w", err)
+	}
+	defer f.Close()
+	return read(f, path)
+}
