@@ -39,8 +39,11 @@ race: lib
 demo: build
 	@scripts/demo.sh
 
-bench: build
-	$(GO) test -run '^$$' -bench . -benchtime 3x ./model
+# Tokens per second, GF/s, share of this machine's FMA peak (timed in the same process; by the clock and by
+# processor time, which holds on a shared machine) and peak memory, for synthetic shapes.
+BENCH ?= Score/(70m|160m|llama135m)/8x512$$|Score/70m/64x64
+bench: tools
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3x ./model
 
 lint: lib
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
