@@ -101,6 +101,12 @@ func TestShuffleVector(t *testing.T) {
 	if err != nil || a.Verdict.Tier != probes.TierA || a.Verdict.Finding != Dependence {
 		t.Errorf("19 copies: %+v, %v", a.Verdict, err)
 	}
+	// By hand: of 9 copies one is larger and one equal, so rank p = (1+2)/10.
+	tie, err := Shuffle(-1.498, copies, ShuffleOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "rank p with a tie", math.Pow(10, log10P(t, tie, "rank")), 0.3, 1e-12)
 	for _, bad := range [][]float64{nil, {1}, {1, 1}, {1, math.NaN()}} {
 		if _, err := Shuffle(0, bad, ShuffleOptions{}); err == nil {
 			t.Errorf("copies %v gave no error", bad)

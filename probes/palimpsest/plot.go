@@ -24,10 +24,10 @@ import (
 func Figures() []string { return []string{"bins", "path", "controls"} }
 
 // The figures use black, greys and dashes only, so that they survive a copier.
-var (
-	black = color.Gray{0}
-	grey  = color.Gray{150}
-	band  = color.Gray{220}
+const (
+	black uint8 = 0
+	grey  uint8 = 150
+	band  uint8 = 220
 )
 
 // Plot draws one figure of a query's result as svg or png. It uses nothing but the
@@ -122,12 +122,12 @@ func (t table) points(x, y string) (plotter.XYs, error) {
 
 func (t table) unit(column string) string { return t.s.Units[t.col[column]] }
 
-func line2(xy plotter.XYs, c color.Color, width float64, dashes ...vg.Length) (*plotter.Line, error) {
+func line2(xy plotter.XYs, c uint8, width float64, dashes ...vg.Length) (*plotter.Line, error) {
 	l, err := plotter.NewLine(xy)
 	if err != nil {
 		return nil, fault.Inputf("malformed", "palimpsest: figure: %w", err)
 	}
-	l.LineStyle = draw.LineStyle{Color: c, Width: vg.Points(width), Dashes: dashes}
+	l.LineStyle = draw.LineStyle{Color: color.Gray{Y: c}, Width: vg.Points(width), Dashes: dashes}
 	return l, nil
 }
 
@@ -183,7 +183,7 @@ func plotBins(p *plot.Plot, r probes.Result) error {
 	if err != nil {
 		return fault.Inputf("malformed", "palimpsest: figure: %w", err)
 	}
-	poly.Color = band
+	poly.Color = color.Gray{Y: band}
 	poly.LineStyle.Width = 0
 	p.Add(poly)
 	if err := addControls(p, r, meanOf(se)); err != nil {
@@ -202,7 +202,7 @@ func plotBins(p *plot.Plot, r probes.Result) error {
 	if err != nil {
 		return fault.Inputf("malformed", "palimpsest: figure: %w", err)
 	}
-	dots.GlyphStyle = draw.GlyphStyle{Color: black, Radius: vg.Points(2), Shape: draw.CircleGlyph{}}
+	dots.GlyphStyle = draw.GlyphStyle{Color: color.Gray{Y: black}, Radius: vg.Points(2), Shape: draw.CircleGlyph{}}
 	p.Add(zero, l, dots)
 	p.Legend.Add("suspect, 95 % band", l, dots)
 	if tr, err := seriesOf(r, "trend"); err == nil {
@@ -355,7 +355,7 @@ func plotControls(p *plot.Plot, r probes.Result) error {
 	if err != nil {
 		return fault.Inputf("malformed", "palimpsest: figure: %w", err)
 	}
-	s.GlyphStyle = draw.GlyphStyle{Color: black, Radius: vg.Points(1.5), Shape: draw.RingGlyph{}}
+	s.GlyphStyle = draw.GlyphStyle{Color: color.Gray{Y: black}, Radius: vg.Points(1.5), Shape: draw.RingGlyph{}}
 	lo := min(xy[0].X, xy[0].Y)
 	d, err := line2(plotter.XYs{{X: lo, Y: lo}, {X: 0, Y: 0}}, grey, 1)
 	if err != nil {
@@ -396,7 +396,7 @@ func Forest(w io.Writer, rs []probes.Result, format string) error {
 			if err != nil {
 				return fault.Inputf("malformed", "palimpsest: figure: %w", err)
 			}
-			s.GlyphStyle = draw.GlyphStyle{Color: black, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
+			s.GlyphStyle = draw.GlyphStyle{Color: color.Gray{Y: black}, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
 			if r.Verdict.Tier == probes.TierC {
 				s.GlyphStyle.Shape = draw.RingGlyph{}
 			}

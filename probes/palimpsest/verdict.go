@@ -13,23 +13,26 @@ import (
 // loses its p-value.
 const leakShare = 0.1
 
-// Codes of the warnings that this package emits, and what each means.
-var codes = map[string]string{
-	"wrong-sign":           "scores fall with position more than chance allows: the suspect has not seen the late rows, or a reference has",
-	"ref-depends-on-order": "a reference depends on the tested order; it hides or flips the signal",
-	"ref-unchecked":        "a single reference cannot be checked against others",
-	"order-blocky":         "the order keeps runs of consecutive ids: blocks were shuffled, not rows",
-	"order-drift":          "position goes with something known from the content",
-	"order-declared":       "the order is declared, not drawn again from its generator",
-	"duplicates-dropped":   "more than 1 % of rows share their content and were left out",
-	"nonfinite-dropped":    "rows without a finite score under some model were left out",
-	"options-tried":        "several options were tried on this pair; the verdict p is multiplied by their number",
-	"tail-approx":          "Student's tail is off by more than 1 nat here; use the exact or the corrected p",
-	"few-copies":           "fewer than 19 copies: the exact rank p cannot fall below 0.05",
-	"patterns-unblinded":   "patterns must have been chosen without knowledge of positions",
-	"partial-trace":        "some rows of the transcript have no score",
-	"control-orders":       "p-values of random orders are not uniform: the approximate p is off for these data",
-	"no-permutation":       "no permutations were drawn; the verdict rests on the rank-sum tail alone",
+// Codes returns the codes of the warnings that this package emits, and what each
+// means.
+func Codes() []probes.Warning {
+	return []probes.Warning{
+		{Code: "control-orders", Text: "p-values of random orders are not uniform: the approximate p is off for these data"},
+		{Code: "duplicates-dropped", Text: "more than 1 % of rows share their content and were left out"},
+		{Code: "few-copies", Text: "fewer than 19 copies: the exact rank p cannot fall below 0.05"},
+		{Code: "no-permutation", Text: "no permutations were drawn; the verdict rests on the rank-sum tail alone"},
+		{Code: "nonfinite-dropped", Text: "rows without a finite score under some model were left out"},
+		{Code: "options-tried", Text: "several options were tried on this pair; the verdict p is multiplied by their number"},
+		{Code: "order-blocky", Text: "the order keeps runs of consecutive ids: blocks were shuffled, not rows"},
+		{Code: "order-declared", Text: "the order is declared, not drawn again from its generator"},
+		{Code: "order-drift", Text: "position goes with something known from the content"},
+		{Code: "partial-trace", Text: "some rows of the transcript have no score"},
+		{Code: "patterns-unblinded", Text: "patterns must have been chosen without knowledge of positions"},
+		{Code: "ref-depends-on-order", Text: "a reference depends on the tested order; it hides or flips the signal"},
+		{Code: "ref-unchecked", Text: "a single reference cannot be checked against others"},
+		{Code: "tail-approx", Text: "Student's tail is off by more than 1 nat here; use the exact or the corrected p"},
+		{Code: "wrong-sign", Text: "scores fall with position more than chance allows: the suspect has not seen the late rows, or a reference has"},
+	}
 }
 
 func (q *query) warning(code, format string, args ...any) {
