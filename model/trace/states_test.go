@@ -470,3 +470,70 @@ func TestStatesDamage(t *testing.T) {
 		t.Errorf("an unfinished file: %v", err)
 	}
 }
+
+// Expected bits: torch 2.15, float32 to bfloat16.
+func TestStatesBFloat(t *testing.T) {
+	in := []float32{1, 1.00390625, 1.01171875, -3.14159, 65504, 1e-40, 3.4e38, .1}
+	var got []uint16
+	for _, v := range in {
+		got = append(got, bfloat(v))
+	}
+	if want := ([]uint16{0x3f80, 0x3f80, 0x3f82, 0xc049, 0x4780, 0x1, 0x7f80, 0x3dcd}); !slices.Equal(got, want) {
+		t.Errorf("%#x, want %#x", got, want)
+	}
+	s := testSet(12, PlanOptions{Cells: 2, Sample: 2, Keep: []int{9}, BF16: true, Seed: 1})
+	d := newMem()
+	s.write(t, d, "x", 0, 12, 1, gen.New(1))
+	f := openTest(t, d, "x")
+	defer f.Close()
+	m, ok := f.Rows(0, 2)
+	if !ok || math.Float32bits(m.Row(7)[3])>>16 != uint32(bfloat(s.layers[2][7][3])) || math.Float32bits(m.Row(7)[3])&0xffff != 0 {
+		t.Errorf("row %v of %v", m.Row(7)[3], s.layers[2][7][3])
+	}
+	x, of, err := f.Sample(0, 2)
+	if err != nil || !slices.Equal(x.Row(0), m.Row(of[0])) {
+		t.Errorf("sample and rows differ: %v", err)
+	}
+}
+
+func TestStatesProjections(t *testing.T) {
+	docs := planDocs(6, func(i int, d *DocInfo) { d.Label = half(i, 6) })
+	d := newMem()
+	for _, r := range [][2]int{{0, 6}, {0, 2}, {2, 6}} {
+		p, err := NewStatesPlan(docs, oneView(3, 1, 2), PlanOptions{Directions: 2, From: r[0], To: r[1]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := createStates(fmt.Sprint(r), p, StatesHeader{}, StatesOptions{disk: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := r[0]; i < r[1]; i++ {
+			v := float32(i)
+			if err := w.Add(i, 0, [][]float32{{v, 0, 1}, {v, 1, 0}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.AddProjections(i, 0, []float32{v, 2 * v, 3 * v, 4 * v}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := mergeStates("m", []string{"[2 6]", "[0 2]"}, StatesOptions{disk: d}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(d.files["m"].b, d.files["[0 6]"].b) {
+		t.Error("the merged file differs")
+	}
+	f := openTest(t, d, "m")
+	defer f.Close()
+	x, err := f.Projections(0)
+	if err != nil || len(x) != 24 || x[4*4+3] != 16 {
+		t.Errorf("projections %v, %v", x, err)
+	}
+	if _, ok := f.Rows(0, 0); ok {
+		t.Error("rows are kept beside projections")
+	}
+}
