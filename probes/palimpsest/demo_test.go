@@ -131,6 +131,10 @@ func TestDemo(t *testing.T) {
 			for _, w := range diff.Warnings {
 				t.Log(w)
 			}
+			if lp := log10P(t, first, "verdict"); c.suspect == "alice-half" && (first.Verdict.Finding != Dependence || lp > -30) {
+				t.Errorf("restricted to its half of the run: %s, verdict log10 p %.1f, want below -30", first.Verdict.Finding, lp)
+			}
+			t.Logf("%s, first half: verdict log10 p %.2f %s", c.suspect, log10P(t, first, "verdict"), first.Verdict.Finding)
 			if diff.Verdict.Finding != c.finding {
 				t.Errorf("finding %s, want %s", diff.Verdict.Finding, c.finding)
 			}
