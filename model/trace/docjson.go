@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/json/jsontext"
 	"errors"
 	"fmt"
@@ -112,12 +113,7 @@ func parseDoc(b []byte, tokens func(jsontext.Value) error) (Doc, error) {
 	} else if t.Kind() != '{' {
 		return d, fmt.Errorf("%s, want an object", t.Kind())
 	}
-	need := map[string]bool{}
-	for _, c := range docColumns {
-		if !c.null {
-			need[c.name] = true
-		}
-	}
+	need := requiredMembers
 	for dec.PeekKind() == '"' {
 		t, err := dec.ReadToken()
 		if err != nil {
@@ -131,7 +127,9 @@ func parseDoc(b []byte, tokens func(jsontext.Value) error) (Doc, error) {
 		if v.Kind() == 'n' {
 			continue
 		}
-		delete(need, key)
+		if required(key) {
+			need-- // a name stands there once: the decoder refuses doubles
+		}
 		if key == "tokens" && tokens != nil {
 			err = tokens(v)
 		} else {
@@ -147,12 +145,35 @@ func parseDoc(b []byte, tokens func(jsontext.Value) error) (Doc, error) {
 	if _, err := dec.ReadToken(); err != io.EOF {
 		return d, errors.New("more than one value in a line")
 	}
-	for _, c := range docColumns {
-		if need[c.name] {
-			return d, fmt.Errorf("%s is missing", c.name)
-		}
+	if need > 0 {
+		return d, fmt.Errorf("%s is missing", firstMissing(b))
 	}
 	return d, nil
+}
+
+// requiredMembers is how many names required knows.
+const requiredMembers = 12
+
+func required(key string) bool {
+	switch key {
+	case "doc", "doc_id", "status", "sha256", "n_tokens", "n_context", "n_scored", "n_windows", "sum_logprob", "sum_logprob2", "sum_entropy", "n_greedy":
+		return true
+	}
+	return false
+}
+
+// firstMissing names the first column that the object of a document lacks.
+func firstMissing(b []byte) string {
+	var m map[string]jsontext.Value
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err.Error()
+	}
+	for _, c := range docColumns {
+		if v, ok := m[c.name]; required(c.name) && (!ok || v.Kind() == 'n') {
+			return c.name
+		}
+	}
+	return "a column"
 }
 
 // set stores one member.

@@ -107,3 +107,19 @@ func TestSum(t *testing.T) {
 		t.Errorf("sum = %v, want 2", s.value())
 	}
 }
+
+// The constant and the table agree on what a document must have.
+func TestRequiredMembers(t *testing.T) {
+	n := 0
+	for _, c := range docColumns {
+		if required(c.name) == c.null {
+			t.Errorf("%s: required %v, null %v", c.name, required(c.name), c.null)
+		}
+		if !c.null {
+			n++
+		}
+	}
+	if n != requiredMembers {
+		t.Errorf("%d columns without null, requiredMembers is %d", n, requiredMembers)
+	}
+}

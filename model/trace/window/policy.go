@@ -58,47 +58,48 @@ type rule struct {
 	plan    func(*planner) error
 }
 
-func rules() []rule {
-	template := "ids that the tokenizer's own template puts in front, once"
-	llama := "BOS if and only if the vocabulary adds it"
-	return []rule{
-		{Info{"full", "evaluate perplexity (with --bos always), min-k and mimir scores of short texts", "first id of the sequence", "L = positions", template},
-			false, false, true, 0, 0, planFull},
-		{Info{"hf-stride", "sliding windows, each scored token counted once", "first id; with s = L the first id of every window", "L = positions, s = L/2", template},
-			true, false, true, 0, 0, planStride},
-		{Info{"hf-stride-doc", "the loop of the transformers perplexity page (same windows as hf-stride, its own average)", "as hf-stride", "L = positions, s = L/2", template},
-			true, false, true, 0, 0, planStride},
-		{Info{"lmeval-rolling", "lm-evaluation-harness word_perplexity, byte_perplexity, bits_per_byte", "nothing", "L = positions, c = 1", "id:N if given, else BOS, else EOS (warning eos-as-prefix)"},
-			false, true, false, 0, 0, planRolling},
-		{Info{"llamacpp", "llama-perplexity, Final estimate: PPL", "first half and one of each chunk; the tail", "C = 512", llama},
-			false, false, false, 512, 0, planLlama},
-		{Info{"llamacpp-stride", "llama-perplexity --ppl-stride", "all but the last s of the first window; the tail", "C = 512, s must be given", llama},
-			true, false, false, 512, -1, planLlamaStride},
-		{Info{"mimir", "mimir, min-k papers on long texts", "first id", "L = positions, s = L/2", template},
-			false, false, true, 0, 0, planMimir},
-		{Info{"oren", "tatsu-lab/test_set_contamination", "first id", "c = 2048, s = 1024", "template per example, so BOS may stand between examples"},
-			true, false, false, 2048, 1024, planOren},
-		{Info{"gptq", "quantisation papers, WikiText-2 PPL", "first id of each block; the tail", "L = 2048", template},
-			false, false, true, 2048, 0, planGPTQ},
-	}
+const (
+	template = "ids that the tokenizer's own template puts in front, once"
+	llama    = "BOS if and only if the vocabulary adds it"
+)
+
+// rules is the table of the policies; nothing changes it.
+var rules = []rule{
+	{Info{"full", "evaluate perplexity (with --bos always), min-k and mimir scores of short texts", "first id of the sequence", "L = positions", template},
+		false, false, true, 0, 0, planFull},
+	{Info{"hf-stride", "sliding windows, each scored token counted once", "first id; with s = L the first id of every window", "L = positions, s = L/2", template},
+		true, false, true, 0, 0, planStride},
+	{Info{"hf-stride-doc", "the loop of the transformers perplexity page (same windows as hf-stride, its own average)", "as hf-stride", "L = positions, s = L/2", template},
+		true, false, true, 0, 0, planStride},
+	{Info{"lmeval-rolling", "lm-evaluation-harness word_perplexity, byte_perplexity, bits_per_byte", "nothing", "L = positions, c = 1", "id:N if given, else BOS, else EOS (warning eos-as-prefix)"},
+		false, true, false, 0, 0, planRolling},
+	{Info{"llamacpp", "llama-perplexity, Final estimate: PPL", "first half and one of each chunk; the tail", "C = 512", llama},
+		false, false, false, 512, 0, planLlama},
+	{Info{"llamacpp-stride", "llama-perplexity --ppl-stride", "all but the last s of the first window; the tail", "C = 512, s must be given", llama},
+		true, false, false, 512, -1, planLlamaStride},
+	{Info{"mimir", "mimir, min-k papers on long texts", "first id", "L = positions, s = L/2", template},
+		false, false, true, 0, 0, planMimir},
+	{Info{"oren", "tatsu-lab/test_set_contamination", "first id", "c = 2048, s = 1024", "template per example, so BOS may stand between examples"},
+		true, false, false, 2048, 1024, planOren},
+	{Info{"gptq", "quantisation papers, WikiText-2 PPL", "first id of each block; the tail", "L = 2048", template},
+		false, false, true, 2048, 0, planGPTQ},
 }
 
 // Policies describes every rule, in the order of the help page.
 func Policies() []Info {
 	var is []Info
-	for _, r := range rules() {
+	for _, r := range rules {
 		is = append(is, r.Info)
 	}
 	return is
 }
 
 func find(name string) (rule, bool) {
-	rs := rules()
-	i := slices.IndexFunc(rs, func(r rule) bool { return r.Name == name })
+	i := slices.IndexFunc(rules, func(r rule) bool { return r.Name == name })
 	if i < 0 {
 		return rule{}, false
 	}
-	return rs[i], true
+	return rules[i], true
 }
 
 func (p Policy) rule() rule { r, _ := find(p.Name); return r }
