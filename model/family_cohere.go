@@ -2,7 +2,7 @@ package model
 
 import "assay/weights"
 
-// cohereKeys are the keys that cohereBlock reads.
+// cohereModern: what Command R and R7B share.
 func cohereModern() modern {
 	return modern{
 		vocab: 256000, width: 8192, inner: 22528, layers: 40, heads: 64, positions: 8192,
@@ -11,7 +11,7 @@ func cohereModern() modern {
 	}
 }
 
-// cohereBlock reads what Command R and R7B share.
+// cohereBlock reads it.
 func cohereBlock(c *conf) (*Spec, Block, int) {
 	s, b, layers := cohereModern().read(c)
 	s.Head.Scale = c.nonzero("logit_scale", .0625)
@@ -26,6 +26,7 @@ func cohere() *Family {
 		Name:  "cohere",
 		Says:  "parallel from one LN without bias, gated MLP, neighbouring channels rotated, scaled logits; Command R, Aya 23",
 		Keys:  cohereModern().keys(ropeKeys("logit_scale", "attention_bias", "use_qk_norm")...),
+		Inert: []string{"model_max_length"},
 		Names: llamaNames(), Ignorable: llamaIgnorable(),
 		spec: func(c *conf) (*Spec, error) {
 			s, b, layers := cohereBlock(c)
@@ -49,8 +50,8 @@ func cohere2() *Family {
 		Name: "cohere2",
 		Says: "as cohere with three sliding layers to a full one without rotation; Command R7B, Command A",
 		Keys: cohereModern().keys(ropeKeys("logit_scale", "attention_bias", "sliding_window", "layer_types", "sliding_window_pattern", "_sliding_window_pattern",
-			"layer_switch", "rotary_pct", "order_of_interleaved_layers", "position_embedding_type", "use_gated_activation", "use_parallel_block", "use_qk_norm")...),
-		Inert: []string{"use_embedding_sharing", "use_parallel_embedding"},
+			"layer_switch", "rotary_pct", "order_of_interleaved_layers", "position_embedding_type", "use_gated_activation", "use_parallel_block", "use_qk_norm", "use_embedding_sharing")...),
+		Inert: []string{"use_parallel_embedding", "model_max_length"},
 		Names: llamaNames(), Ignorable: llamaIgnorable(),
 		spec: func(c *conf) (*Spec, error) {
 			s, b, layers := cohereBlock(c)
@@ -58,6 +59,7 @@ func cohere2() *Family {
 			c.onlyBool(false, "use_qk_norm")
 			c.onlyString("order_of_interleaved_layers", "local_attn_first")
 			c.onlyString("position_embedding_type", "rope_gptj")
+			c.onlyBool(s.Head.Tied, "use_embedding_sharing")
 			slides := c.sliding(layers, 4, "sliding_window_pattern", "_sliding_window_pattern", "layer_switch")
 			window := c.slidingWindow(layers, 4096, slides)
 			r, err := c.rotary(weights.RoPEDefaults{Theta: 10000, MaxPositions: s.Positions}, b.Attn.HeadDim, true)

@@ -13,7 +13,7 @@ func gptNeoX() *Family {
 		Says: "parallel or sequential residual, LN, plain MLP, part of each head rotated; Pythia, GPT-NeoX",
 		Keys: []string{"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps",
 			"max_position_embeddings", "use_parallel_residual", "attention_bias", "tie_word_embeddings",
-			"rotary_pct", "rotary_emb_base", "rope_parameters", "rope_scaling"},
+			"rotary_pct", "rotary_emb_base", "rope_theta", "rope_parameters", "rope_scaling", "original_max_position_embeddings"},
 		Names: Names{
 			Base: "gpt_neox.", Embed: "embed_in", Final: "final_layer_norm", Head: "embed_out",
 			Layer: "layers.{l}.",

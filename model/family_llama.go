@@ -28,7 +28,8 @@ func llamaIgnorable() []string {
 // llamaKeys are the keys that llamaSpec reads.
 func llamaKeys(more ...string) []string {
 	return append([]string{"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "head_dim",
-		"hidden_act", "rms_norm_eps", "max_position_embeddings", "tie_word_embeddings", "rope_theta", "rope_parameters", "rope_scaling"}, more...)
+		"hidden_act", "rms_norm_eps", "max_position_embeddings", "tie_word_embeddings", "rope_theta", "rope_parameters", "rope_scaling",
+		"original_max_position_embeddings"}, more...)
 }
 
 // llamaLike is what differs between the families that follow Llama.

@@ -1,6 +1,9 @@
 package model
 
-import "assay/weights"
+import (
+	"assay/internal/fault"
+	"assay/weights"
+)
 
 // olmo: OLMo 1.
 func olmo() *Family {
@@ -103,6 +106,11 @@ func (s *Spec) repeatSliding(c *conf, n int, b Block, slides func(l int) bool, w
 	}
 	ropes := map[string]*Rope{}
 	for _, kind := range []string{fullAttention, slidingAttention} {
+		if r := rs[kind]; r.Type == "yarn" && !r.Truncate {
+			// transformers 5.23 looks for the key in the wrong object and
+			// truncates all the same; what is meant cannot be known.
+			return fault.Inputf("unsupported", "model: %s: rotation of %s layers: truncate false: want true or nothing in this family", c.Source(), kind)
+		}
 		r, err := rope(rs[kind], b.Attn.HeadDim, false)
 		if err != nil {
 			return err

@@ -12,13 +12,17 @@ func stablelm() *Family {
 	n := llamaNames()
 	n.Block["qn"], n.Block["kn"] = "self_attn.q_layernorm.norms.{h}", "self_attn.k_layernorm.norms.{h}"
 	return &Family{
-		Name:  "stablelm",
-		Says:  "LN, gated MLP, part of each head rotated, sequential or parallel from one norm; StableLM 3B, StableLM 2",
-		Keys:  d.keys(ropeKeys("partial_rotary_factor", "use_qkv_bias", "qk_layernorm", "use_parallel_residual")...),
+		Name: "stablelm",
+		Says: "LN, gated MLP, part of each head rotated, sequential or parallel from one norm; StableLM 3B, StableLM 2",
+		Keys: d.keys(ropeKeys("partial_rotary_factor", "use_qkv_bias", "qk_layernorm", "use_parallel_residual",
+			"rotary_scaling_factor")...),
+		// All its norms have a bias, whatever use_norm_bias says.
+		Inert: []string{"use_norm_bias"},
 		Names: n, Ignorable: llamaIgnorable(),
 		spec: func(c *conf) (*Spec, error) {
 			s, b, layers := d.read(c)
 			c.onlyInt("head_dim", s.Width/max(1, b.Attn.Heads))
+			c.onlyInt("rotary_scaling_factor", 1)
 			b.Attn.Bias = c.BoolOr("use_qkv_bias", false)
 			if c.BoolOr("qk_layernorm", false) {
 				qk := b.Norm
