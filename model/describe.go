@@ -19,7 +19,7 @@ type Info struct {
 	Defaulted  []weights.Default   // config keys that were missing and the value used
 	Accepted   []string            // keys that were accepted although unknown
 	FLOP       func(T int) float64 `json:"-"` // floating-point operations per token in a bucket of T
-	WeightSize int64               // bytes of the float32 weights in memory
+	WeightSize int64               // bytes of the weights in memory where they are held in float32
 	Warnings   []weights.Warning   // about the configuration: gemma-act
 }
 
@@ -66,7 +66,7 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 		}
 	}
 	info.FLOP = func(T int) float64 { return s.flop(info.Body, T) }
-	info.WeightSize = s.weightBytes(info)
+	info.WeightSize = s.weightBytes(inv, false)
 	return &Description{Spec: s, Info: info, family: f, inventory: inv}, nil
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -76,7 +78,7 @@ func (e *engine) i32(dims []int, fill func(x []int32) error) (*tensors.Tensor, e
 	return newTensor(e.backend, dtypes.Int32, dims, fill)
 }
 
-func newTensor[T float32 | int32 | uint16](b compute.Backend, d dtypes.DType, dims []int, fill func(x []T) error) (*tensors.Tensor, error) {
+func newTensor[T float32 | int32 | bfloat16.BFloat16 | float16.Float16](b compute.Backend, d dtypes.DType, dims []int, fill func(x []T) error) (*tensors.Tensor, error) {
 	t, err := tensors.FromShapeForBackend(b, 0, shapes.Make(d, dims...))
 	if err != nil {
 		return nil, fmt.Errorf("model: tensor %v: %w", dims, err)

@@ -106,7 +106,7 @@ func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
 					id = int(ids[t])
 				}
 				row := x[(i*b.T+t)*width : (i*b.T+t+1)*width]
-				copy(row, m.embed[id*width:(id+1)*width])
+				m.embed.widen(id*width, row)
 				if scale != 1 {
 					for c := range row {
 						row[c] *= scale

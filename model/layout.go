@@ -11,7 +11,8 @@ import (
 
 // part is a run of rows of a stored matrix that becomes columns of an internal one.
 type part struct {
-	w, b  []float32
+	w     matrix
+	b     []float32
 	rows  []int // stored row of each internal column
 	scale float32
 }
@@ -61,37 +62,46 @@ func channelOrder(hd int, rope *Rope) []int {
 	return order
 }
 
+// part reads a matrix and its bias; all its rows, in order.
+func (r *reader) part(key string, rows int) (part, error) {
+	var w matrix
+	var err error
+	if r.half {
+		w, err = r.matrix(key + ".w")
+	} else {
+		w.f, err = r.get(key + ".w")
+	}
+	if err != nil {
+		return part{}, err
+	}
+	b, err := r.get(key + ".b")
+	return part{w, b, seqRows(0, rows), 1}, err
+}
+
 // qkvParts reads q, k and v of a layer, whatever their stored order.
 func (r *reader) qkvParts(f *Family, a *Attn, key string) ([]part, error) {
 	H, K, hd := a.Heads, a.KVHeads, a.HeadDim
+	q := func(h int) int { return h * hd }
 	if f.Names.Block["qkv"] == "" {
-		var ps []part
-		for _, p := range []struct {
-			name  string
-			heads int
-			rope  *Rope
-		}{{"q", H, a.Rope}, {"k", K, a.Rope}, {"v", K, nil}} {
-			w, err := r.get(key + p.name + ".w")
+		ps := make([]part, 3)
+		for i, heads := range []int{H, K, K} {
+			p, err := r.part(key+[]string{"q", "k", "v"}[i], 0)
 			if err != nil {
 				return nil, err
 			}
-			b, err := r.get(key + p.name + ".b")
-			if err != nil {
-				return nil, err
+			rope := a.Rope
+			if i == 2 {
+				rope = nil
 			}
-			ps = append(ps, part{w, b, headRows(p.heads, hd, p.rope, func(h int) int { return h * hd }), 1})
+			p.rows = headRows(heads, hd, rope, q)
+			ps[i] = p
 		}
 		return ps, nil
 	}
-	w, err := r.get(key + "qkv.w")
+	p, err := r.part(key+"qkv", 0)
 	if err != nil {
 		return nil, err
 	}
-	b, err := r.get(key + "qkv.b")
-	if err != nil {
-		return nil, err
-	}
-	q := func(h int) int { return h * hd }
 	k := func(h int) int { return (H + h) * hd }
 	v := func(h int) int { return (H + K + h) * hd }
 	if f.Names.Grouped {
@@ -101,25 +111,24 @@ func (r *reader) qkvParts(f *Family, a *Attn, key string) ([]part, error) {
 		v = func(h int) int { return (h*(g+2) + g + 1) * hd }
 	}
 	return []part{
-		{w, b, headRows(H, hd, a.Rope, q), 1},
-		{w, b, headRows(K, hd, a.Rope, k), 1},
-		{w, b, headRows(K, hd, nil, v), 1},
+		{p.w, p.b, headRows(H, hd, a.Rope, q), 1},
+		{p.w, p.b, headRows(K, hd, a.Rope, k), 1},
+		{p.w, p.b, headRows(K, hd, nil, v), 1},
 	}, nil
 }
 
 // blockSlots reads the parameters of layer l in the internal layout: slot name -> values.
-func (r *reader) blockSlots(f *Family, s *Spec, l int, fold bool) (map[string][]float32, error) {
+func (r *reader) blockSlots(f *Family, s *Spec, l int, fold bool) (map[string]matrix, error) {
 	b := s.Block(l)
 	a, m := &b.Attn, &b.MLP
 	d := s.Width
 	key := strconv.Itoa(l) + "."
-	out := map[string][]float32{}
-	get := func(slot string) ([]float32, error) { return r.get(key + slot) }
+	out := map[string]matrix{}
 
 	gain := map[int][]float32{} // gains to fold
 	for i := 1; i <= norms[b.Form]; i++ {
 		n := "n" + strconv.Itoa(i)
-		g, err := get(n + ".g")
+		g, err := r.get(key + n + ".g")
 		if err != nil {
 			return nil, err
 		}
@@ -129,11 +138,13 @@ func (r *reader) blockSlots(f *Family, s *Spec, l int, fold bool) (map[string][]
 		if g != nil && fold && b.folds(i) {
 			gain[i] = g
 		} else {
-			out[n+".g"] = g
+			out[n+".g"] = matrix{f: g}
 		}
-		if out[n+".b"], err = get(n + ".b"); err != nil {
+		bias, err := r.get(key + n + ".b")
+		if err != nil {
 			return nil, err
 		}
+		out[n+".b"] = matrix{f: bias}
 	}
 	up := map[string]int{Seq: 2, Par: 2, Par1: 1, Sandwich: 3}[b.Form] // norm that the MLP reads
 
@@ -144,77 +155,71 @@ func (r *reader) blockSlots(f *Family, s *Spec, l int, fold bool) (map[string][]
 	if b.scaleInWeights(fold) {
 		ps[0].scale = float32(a.Scale)
 	}
-	out["qkv.w"], out["qkv.b"] = join(ps, d, f.Names.Transposed, gain[1])
-
-	if q := a.QKNorm; q != nil {
+	put := func(slot string, in int, g []float32, ps ...part) {
+		w, bias := join(ps, in, f.Names.Transposed, g)
+		out[slot+".w"], out[slot+".b"] = w, matrix{f: bias}
+	}
+	put("qkv", d, gain[1], ps...)
+	if a.QKNorm != nil {
 		for _, n := range []string{"qn", "kn"} {
-			for _, x := range []string{".g", ".b"} {
-				v, err := get(n + x)
-				if err != nil {
-					return nil, err
-				}
-				if v == nil {
-					continue
-				}
-				if q.PlusOne && x == ".g" {
-					plusOne(v)
-				}
-				v = permuteHeads(v, a.HeadDim, channelOrder(a.HeadDim, a.Rope))
-				if n == "qn" && b.scaleInNorm(fold) {
-					for i := range v {
-						v[i] *= float32(a.Scale)
-					}
-				}
-				out[n+x] = v
+			if err := r.headNorm(a, key, n, b.scaleInNorm(fold), out); err != nil {
+				return nil, err
 			}
 		}
 	}
-	single := func(slot string, in, rows int, g []float32) error {
-		w, err := get(slot + ".w")
-		if err != nil {
-			return err
-		}
-		bias, err := get(slot + ".b")
-		if err != nil {
-			return err
-		}
-		out[slot+".w"], out[slot+".b"] = join([]part{{w, bias, seqRows(0, rows), 1}}, in, f.Names.Transposed, g)
-		return nil
-	}
-	if err := single("o", a.Heads*a.HeadDim, d, nil); err != nil {
+	o, err := r.part(key+"o", d)
+	if err != nil {
 		return nil, err
 	}
-	switch {
-	case m.Gated && f.Names.Block["gateup"] != "":
-		w, err := get("gateup.w")
-		if err != nil {
-			return nil, err
-		}
-		bias, err := get("gateup.b")
-		if err != nil {
-			return nil, err
-		}
-		out["up.w"], out["up.b"] = join([]part{{w, bias, seqRows(0, 2*m.Width), 1}}, d, f.Names.Transposed, gain[up])
-	case m.Gated:
-		var ps []part
-		for _, n := range []string{"gate", "up"} {
-			w, err := get(n + ".w")
+	put("o", a.Heads*a.HeadDim, nil, o)
+	ups := []part{}
+	for _, n := range map[bool][]string{true: {"gate", "up"}, false: {"up"}}[m.Gated] {
+		if m.Gated && f.Names.Block["gateup"] != "" { // gate first, then up, in one matrix
+			p, err := r.part(key+"gateup", 2*m.Width)
 			if err != nil {
 				return nil, err
 			}
-			bias, err := get(n + ".b")
-			if err != nil {
-				return nil, err
-			}
-			ps = append(ps, part{w, bias, seqRows(0, m.Width), 1})
+			ups = []part{p}
+			break
 		}
-		out["up.w"], out["up.b"] = join(ps, d, f.Names.Transposed, gain[up])
-	default:
-		if err := single("up", d, m.Width, gain[up]); err != nil {
+		p, err := r.part(key+n, m.Width)
+		if err != nil {
 			return nil, err
 		}
+		ups = append(ups, p)
 	}
-	return out, single("down", m.Width, d, nil)
+	put("up", d, gain[up], ups...)
+	down, err := r.part(key+"down", d)
+	if err != nil {
+		return nil, err
+	}
+	put("down", m.Width, nil, down)
+	return out, nil
+}
+
+// headNorm reads the gain and bias of the norm on q or k, in the order of the
+// channels in memory; scaled multiplies those of q by the attention scale.
+func (r *reader) headNorm(a *Attn, key, n string, scaled bool, out map[string]matrix) error {
+	for _, x := range []string{".g", ".b"} {
+		v, err := r.get(key + n + x)
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			continue
+		}
+		if a.QKNorm.PlusOne && x == ".g" {
+			plusOne(v)
+		}
+		v = permuteHeads(v, a.HeadDim, channelOrder(a.HeadDim, a.Rope))
+		if n == "qn" && scaled {
+			for i := range v {
+				v[i] *= float32(a.Scale)
+			}
+		}
+		out[n+x] = matrix{f: v}
+	}
+	return nil
 }
 
 // scaleInWeights reports whether the attention scale is multiplied into the
@@ -230,31 +235,29 @@ func (b *Block) scaleInNorm(fold bool) bool {
 }
 
 // join lays stored rows out as the columns of one [in, out] matrix, and their
-// biases as one vector; input channel i is multiplied by gain[i] where given.
-func join(ps []part, in int, transposed bool, gain []float32) (w, b []float32) {
-	out := 0
+// biases as one vector. A part's scale multiplies its columns, gain[i] input
+// channel i; both ask for float32. Parts of different types become float32.
+func join(ps []part, in int, transposed bool, gain []float32) (w matrix, b []float32) {
+	out, half := 0, true
 	for _, p := range ps {
 		out += len(p.rows)
+		half = half && p.w.bits != nil && p.w.kind == ps[0].w.kind
 	}
-	w = make([]float32, in*out)
 	if ps[0].b != nil {
 		b = make([]float32, out)
 	}
+	if half {
+		w = matrix{bits: make([]uint16, in*out), kind: ps[0].w.kind}
+	} else {
+		w.f = make([]float32, in*out)
+	}
 	col := 0
 	for _, p := range ps {
-		if transposed {
-			stride := len(p.w) / in
-			for i := range in {
-				g := p.scale
-				if gain != nil {
-					g *= gain[i]
-				}
-				for c, row := range p.rows {
-					w[i*out+col+c] = p.w[i*stride+row] * g
-				}
-			}
+		if half {
+			lay(w.bits, out, col, p.w.bits, p.rows, in, transposed)
 		} else {
-			transpose(w, out, col, p, in, gain)
+			lay(w.f, out, col, p.w.float32s(), p.rows, in, transposed)
+			scale(w.f, out, col, len(p.rows), gain, p.scale)
 		}
 		if b != nil {
 			for c, row := range p.rows {
@@ -266,23 +269,47 @@ func join(ps []part, in int, transposed bool, gain []float32) (w, b []float32) {
 	return w, b
 }
 
-// transpose writes the rows of p as columns from col on, in tiles that fit the cache.
-func transpose(w []float32, out, col int, p part, in int, gain []float32) {
+// lay writes rows of src as columns from col on of w [in, out], in tiles that
+// fit the cache. A transposed src is [in, rows] already.
+func lay[T float32 | uint16](w []T, out, col int, src []T, rows []int, in int, transposed bool) {
+	if transposed {
+		stride := len(src) / in
+		for i := range in {
+			for c, row := range rows {
+				w[i*out+col+c] = src[i*stride+row]
+			}
+		}
+		return
+	}
 	const tile = 32
-	for c0 := 0; c0 < len(p.rows); c0 += tile {
-		c1 := min(c0+tile, len(p.rows))
+	for c0 := 0; c0 < len(rows); c0 += tile {
+		c1 := min(c0+tile, len(rows))
 		for i0 := 0; i0 < in; i0 += tile {
 			i1 := min(i0+tile, in)
 			for c := c0; c < c1; c++ {
-				src := p.w[p.rows[c]*in : (p.rows[c]+1)*in]
+				x := src[rows[c]*in : (rows[c]+1)*in]
 				for i := i0; i < i1; i++ {
-					g := p.scale
-					if gain != nil {
-						g *= gain[i]
-					}
-					w[i*out+col+c] = src[i] * g
+					w[i*out+col+c] = x[i]
 				}
 			}
+		}
+	}
+}
+
+// scale multiplies columns [col, col+n) of w [in, out] by gain of the input
+// channel (nil = 1) and s.
+func scale(w []float32, out, col, n int, gain []float32, s float32) {
+	if gain == nil && s == 1 {
+		return
+	}
+	for i := range len(w) / out {
+		g := s
+		if gain != nil {
+			g *= gain[i]
+		}
+		row := w[i*out+col : i*out+col+n]
+		for c := range row {
+			row[c] *= g
 		}
 	}
 }

@@ -25,6 +25,7 @@ type Source interface {
 type inventory struct {
 	names map[string]string // need key -> stored name
 	dims  map[string][]int
+	kinds map[string]weights.DType
 	keys  []string
 	spare string // a stored output matrix of a tied model, to be compared
 }
@@ -37,7 +38,7 @@ func account(f *Family, s *Spec, ts iter.Seq[weights.Info]) (*inventory, error) 
 	}
 	f = f.in(have)
 	base := f.Names.Base
-	inv := &inventory{names: map[string]string{}, dims: map[string][]int{}}
+	inv := &inventory{names: map[string]string{}, dims: map[string][]int{}, kinds: map[string]weights.DType{}}
 	used := map[string]bool{}
 	var missing []string
 	for _, n := range f.needs(s, base) {
@@ -58,7 +59,7 @@ func account(f *Family, s *Spec, ts iter.Seq[weights.Info]) (*inventory, error) 
 			}
 		}
 		used[name] = true
-		inv.names[n.key], inv.dims[n.key] = name, n.dims
+		inv.names[n.key], inv.dims[n.key], inv.kinds[n.key] = name, n.dims, t.DType
 		inv.keys = append(inv.keys, n.key)
 	}
 	if len(missing) > 0 {
@@ -157,9 +158,10 @@ func size(dims []int) int {
 
 // reader widens tensors of a checkpoint by need key.
 type reader struct {
-	ctx context.Context
-	src Source
-	inv *inventory
+	ctx  context.Context
+	src  Source
+	inv  *inventory
+	half bool // keep 16-bit matrices in 16 bits
 }
 
 // get returns the tensor of key in float32, nil where it is not needed. Where
@@ -191,18 +193,18 @@ func (r *reader) get(key string) ([]float32, error) {
 }
 
 // checkTie compares a stored output matrix with the embedding of a tied model.
-func (r *reader) checkTie(embed []float32) error {
+func (r *reader) checkTie(embed matrix) error {
 	if r.inv.spare == "" {
 		return nil
 	}
-	x := make([]float32, len(embed))
+	x := make([]float32, embed.len())
 	if err := r.src.F32(r.inv.spare, x); err != nil {
 		return err
 	}
-	for i := range x {
-		if x[i] != embed[i] {
+	for i, v := range embed.float32s() {
+		if x[i] != v {
 			return fault.Inputf("tie-mismatch", "model: tensor %q: value %d is %g, the embedding's is %g; config.json says that they are one matrix (tie_word_embeddings)",
-				r.inv.spare, i, x[i], embed[i])
+				r.inv.spare, i, x[i], v)
 		}
 	}
 	return nil

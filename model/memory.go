@@ -8,22 +8,35 @@ import (
 	"strings"
 
 	"assay/internal/fault"
+	"assay/weights"
 )
 
-// weightBytes is the memory of the weights in float32: the body, the embedding
-// rows, and the output matrix, which stands in the backend's layout even where
-// it is tied, and twice (as given and packed) where it is held as a constant.
-func (s *Spec) weightBytes(i Info) int64 {
+// weightBytes is the memory of the weights. The body is held in float32 or, with
+// half, as it is stored. The embedding rows stay as stored; the output matrix
+// is in float32 and the backend's layout even where it is tied, and twice (as
+// given and packed) where it is held as a constant.
+func (s *Spec) weightBytes(inv *inventory, half bool) (n int64) {
+	for _, key := range inv.keys {
+		values, bytes := int64(size(inv.dims[key])), int64(4)
+		if k := inv.kinds[key]; k == weights.F16 || k == weights.BF16 {
+			if key == "embed.w" || half && strings.HasSuffix(key, ".w") {
+				bytes = 2
+			}
+		}
+		if key != "head.w" {
+			n += values * bytes
+		}
+	}
 	head := 4 * int64(s.Vocab) * int64(s.headWidth())
 	if head <= headConstBytes {
 		head *= 2
 	}
-	return 4*i.Body + 4*int64(s.Vocab)*int64(s.headWidth()) + head
+	return n + head
 }
 
 // Forecast is an estimate of the peak resident memory of scoring, in bytes.
 type Forecast struct {
-	Weights int64 // float32 weights
+	Weights int64 // the weights as they are held
 	Batch   int64 // activations of the batches that run at once
 	Head    int64 // logits and their statistics
 	Runtime int64 // program, tables, garbage between collections
@@ -34,10 +47,10 @@ func (f Forecast) Total() int64 { return f.Weights + f.Batch + f.Head + f.Runtim
 
 // Forecast estimates the memory of scoring windows of up to T inputs.
 func (m *Model) Forecast(T int) Forecast {
-	return m.spec.forecast(m.info, m.opts.BatchTokens, m.inflight, T)
+	return m.spec.forecast(m.spec.weightBytes(m.source.inv, m.half), m.opts.BatchTokens, m.inflight, T)
 }
 
-func (s *Spec) forecast(i Info, batchTokens, inflight, T int) Forecast {
+func (s *Spec) forecast(held int64, batchTokens, inflight, T int) Forecast {
 	T = bucket(T)
 	tokens := int64(s.batchRows(batchTokens, T)) * int64(T)
 	var most int64 // values held at the widest point of a block
@@ -57,7 +70,7 @@ func (s *Spec) forecast(i Info, batchTokens, inflight, T int) Forecast {
 	}
 	most += 3 * int64(s.Width) * tokens // the residual stream, its norm, what is added
 	f := Forecast{
-		Weights: i.WeightSize,
+		Weights: held,
 		Batch:   2 * 4 * most * int64(inflight), // twice: buffers of other sizes wait in the backend's pool
 		Head:    4 * 4 * headChunk * int64(s.Vocab) * int64(inflight),
 	}
@@ -71,8 +84,8 @@ func (s *Spec) forecast(i Info, batchTokens, inflight, T int) Forecast {
 // and garbage much.
 const gcPercent = 25
 
-// admit lowers the number of batches that run at once until the model fits,
-// refuses it where it cannot, and sets the collector up.
+// admit makes the model fit: fewer batches at once, then, with WeightsAuto, the
+// matrices in 16 bits. It refuses what cannot fit and sets the collector up.
 func (m *Model) admit() error {
 	if m.limit == 0 {
 		m.limit = memoryLimit() * 85 / 100
@@ -81,23 +94,32 @@ func (m *Model) admit() error {
 	if m.limit <= 0 {
 		return nil
 	}
-	for m.inflight > 1 && m.Forecast(m.usual()).Total() > m.limit {
+	batches := m.inflight
+	for m.inflight > 1 && !m.fit(m.usual()) {
 		m.inflight--
+	}
+	if auto := m.opts.Weights == "" || m.opts.Weights == WeightsAuto; auto && !m.fit(m.usual()) {
+		m.half = true
+		for m.inflight = batches; m.inflight > 1 && !m.fit(m.usual()); {
+			m.inflight--
+		}
 	}
 	debug.SetMemoryLimit(m.limit)
 	return m.fits(m.usual())
 }
+
+func (m *Model) fit(T int) bool { return m.limit <= 0 || m.Forecast(T).Total() <= m.limit }
 
 // usual is a window length that most runs do not exceed.
 func (m *Model) usual() int { return min(512, max(1, m.spec.Positions)) }
 
 // fits refuses a run whose forecast exceeds the limit.
 func (m *Model) fits(T int) error {
-	if need := m.Forecast(T).Total(); m.limit > 0 && need > m.limit {
-		return fault.Retryf("memory", "model: memory: %d MB needed for windows of %d, %d MB allowed", need>>20, T, m.limit>>20).
-			Hint("lower --batch-tokens, take shorter windows, or allow more with --memory")
+	if m.fit(T) {
+		return nil
 	}
-	return nil
+	return fault.Retryf("memory", "model: memory: %d MB needed for windows of %d, %d MB allowed", m.Forecast(T).Total()>>20, T, m.limit>>20).
+		Hint("lower --batch-tokens, take shorter windows, or allow more with --memory")
 }
 
 // memoryLimit is the limit of the control group, or the machine's memory; 0 if unknown.

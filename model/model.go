@@ -19,10 +19,17 @@ type Options struct {
 	Backend     string   // "go" (default) or "xla:/absolute/path/of/plugin.so"
 	Threads     int      // cores to use, by GOMAXPROCS of the process; 0 = leave as it is
 	Memory      int64    // bytes that the process may use; 0 = 85 % of the limit of its control group
-	Weights     string   // "auto" (default) or "args": float32 weights as arguments of the stages
+	Weights     string   // WeightsAuto (default), WeightsArgs or WeightsWide16
 	BatchTokens int      // tokens of one batch; 0 = DefaultBatchTokens
 	AcceptKeys  []string // config keys that are not refused although the family does not know them
 }
+
+// Ways to hold the weights.
+const (
+	WeightsAuto   = "auto"   // args if that fits, else wide16
+	WeightsArgs   = "args"   // float32: 4 bytes a weight
+	WeightsWide16 = "wide16" // as stored in 16 bits, widened by each use: 2 bytes a weight, 2 to 5 % more time
+)
 
 // DefaultBatchTokens is the size of a batch where Options do not say. Twice as
 // many tokens cost a fifth more memory and save one or two percent of the time.
@@ -38,17 +45,19 @@ type Model struct {
 
 	inflight int   // batches that run at once
 	limit    int64 // bytes of memory; 0 = unknown
+	half     bool  // matrices stay in 16 bits where they are stored so
 	fold     bool  // norm gains and the attention scale are in the weights
 
-	embed, positions []float32
-	layers           [][]*tensors.Tensor // slots of each layer, in Block.slots order
-	embedSlots       []*tensors.Tensor
-	finalSlots       []*tensors.Tensor // final gain and bias, projection to narrow embeddings
-	headSlots        []*tensors.Tensor // finalSlots and the output bias
-	headMatrix       *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow; nil once the stage holds it
-	headConst        bool              // the stage holds the matrix as a constant
-	headChunk        int               // rows of one head execution
-	source           *reader           // for Matrix
+	embed      matrix // [V, e], as stored
+	positions  []float32
+	layers     [][]*tensors.Tensor // slots of each layer, in Block.slots order
+	embedSlots []*tensors.Tensor
+	finalSlots []*tensors.Tensor // final gain and bias, projection to narrow embeddings
+	headSlots  []*tensors.Tensor // finalSlots and the output bias
+	headMatrix *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow; nil once the stage holds it
+	headConst  bool              // the stage holds the matrix as a constant
+	headChunk  int               // rows of one head execution
+	source     *reader           // for Matrix
 
 	mu     sync.Mutex
 	tables map[tableKey]*tensors.Tensor
@@ -76,9 +85,9 @@ func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, 
 		return nil, fault.Usagef("model: threads: %d, want at least 1, or 0 for all", o.Threads)
 	}
 	switch o.Weights {
-	case "", "auto", "args":
+	case "", WeightsAuto, WeightsArgs, WeightsWide16:
 	default:
-		return nil, fault.Usagef("model: weights %q: want auto or args", o.Weights)
+		return nil, fault.Usagef("model: weights %q: want %s, %s or %s", o.Weights, WeightsAuto, WeightsArgs, WeightsWide16)
 	}
 	if err := checkEnv(); err != nil {
 		return nil, err
@@ -86,18 +95,19 @@ func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, 
 	if o.Threads > 0 {
 		runtime.GOMAXPROCS(o.Threads) // the backend sizes its pool by it
 	}
-	m = &Model{fam: d.family, spec: d.Spec, info: d.Info, opts: o, fold: true, tables: map[tableKey]*tensors.Tensor{}}
+	m = &Model{fam: d.family, spec: d.Spec, info: d.Info, opts: o, half: o.Weights == WeightsWide16, tables: map[tableKey]*tensors.Tensor{}}
+	m.source = &reader{ctx: context.Background(), src: ck, inv: d.inventory}
 	m.inflight, m.limit = inflightFor(runtime.GOMAXPROCS(0)), o.Memory
 	if err := m.admit(); err != nil {
 		return nil, err
 	}
+	m.fold = !m.half // products in 16 bits would round
 	b, err := openBackend(o.Backend)
 	if err != nil {
 		return nil, err
 	}
 	m.eng = newEngine(b)
-	m.source = &reader{context.Background(), ck, d.inventory}
-	if err := m.read(&reader{ctx, ck, d.inventory}); err != nil {
+	if err := m.read(&reader{ctx: ctx, src: ck, inv: d.inventory, half: m.half}); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -123,7 +133,7 @@ func checkEnv() error {
 // read fills the weights.
 func (m *Model) read(r *reader) error {
 	var err error
-	if m.embed, err = r.get("embed.w"); err != nil {
+	if m.embed, err = r.matrix("embed.w"); err != nil {
 		return err
 	}
 	if err := r.checkTie(m.embed); err != nil {
@@ -158,11 +168,11 @@ func (m *Model) read(r *reader) error {
 func (m *Model) readEmbed(r *reader) error {
 	s := m.spec
 	if s.Embed.Width != 0 {
-		w, err := r.get("embedproj.w")
+		p, err := r.part("embedproj", s.Width)
 		if err != nil {
 			return err
 		}
-		x, _ := join([]part{{w, nil, seqRows(0, s.Width), 1}}, s.Embed.Width, m.fam.Names.Transposed, nil)
+		x, _ := join([]part{p}, s.Embed.Width, m.fam.Names.Transposed, nil)
 		t, err := m.tensor([]int{s.Embed.Width, s.Width}, x)
 		if err != nil {
 			return err
@@ -188,7 +198,7 @@ func (m *Model) readNorm(r *reader, key string, n *Norm) ([]*tensors.Tensor, err
 		if x == ".g" && n.PlusOne {
 			plusOne(v)
 		}
-		t, err := m.tensor([]int{len(v)}, v)
+		t, err := m.tensor([]int{len(v)}, matrix{f: v})
 		if err != nil {
 			return ts, err
 		}
@@ -202,28 +212,29 @@ func (m *Model) readHead(r *reader) (err error) {
 	if m.finalSlots, err = m.readNorm(r, "final", s.Final); err != nil {
 		return err
 	}
-	w := m.embed
-	if !s.Head.Tied {
-		if w, err = r.get("head.w"); err != nil {
-			return err
-		}
+	key := "head.w"
+	if s.Head.Tied {
+		key = "embed.w"
 	}
-	e := s.Width
-	if s.Embed.Width != 0 {
-		e = s.Embed.Width
-		p, err := r.get("headproj.w")
+	w, err := r.get(key)
+	if err != nil {
+		return err
+	}
+	if e := s.Embed.Width; e != 0 {
+		p, err := r.part("headproj", e)
 		if err != nil {
 			return err
 		}
-		x, _ := join([]part{{p, nil, seqRows(0, e), 1}}, s.Width, m.fam.Names.Transposed, nil)
+		x, _ := join([]part{p}, s.Width, m.fam.Names.Transposed, nil)
 		t, err := m.tensor([]int{s.Width, e}, x)
 		if err != nil {
 			return err
 		}
 		m.finalSlots = append(m.finalSlots, t)
 	}
+	e := s.headWidth()
 	m.headMatrix, err = m.eng.f32([]int{e, s.Vocab}, func(dst []float32) error {
-		transpose(dst, s.Vocab, 0, part{w, nil, seqRows(0, s.Vocab), 1}, e, nil)
+		lay(dst, s.Vocab, 0, w, seqRows(0, s.Vocab), e, false)
 		return nil
 	})
 	if err != nil {
@@ -235,7 +246,7 @@ func (m *Model) readHead(r *reader) (err error) {
 		if err != nil {
 			return err
 		}
-		t, err := m.tensor([]int{s.Vocab}, b)
+		t, err := m.tensor([]int{s.Vocab}, matrix{f: b})
 		if err != nil {
 			return err
 		}
@@ -246,13 +257,6 @@ func (m *Model) readHead(r *reader) (err error) {
 		m.headConst, m.headChunk = false, headChunkArgs
 	}
 	return nil
-}
-
-func (m *Model) tensor(dims []int, x []float32) (*tensors.Tensor, error) {
-	if len(x) != size(dims) {
-		return nil, fmt.Errorf("model: %d values for shape %v", len(x), dims)
-	}
-	return m.eng.f32(dims, func(dst []float32) error { copy(dst, x); return nil })
 }
 
 // Close frees the weights and the backend. A checkpoint that was given to Load
@@ -270,7 +274,7 @@ func (m *Model) Close() {
 	for _, t := range m.tables {
 		free(t)
 	}
-	m.layers, m.embed = nil, nil
+	m.layers, m.embed = nil, matrix{}
 	m.eng.close()
 	m.eng = nil
 }
@@ -286,11 +290,9 @@ func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float3
 	case kind != "input" && kind != "output":
 		return 0, 0, nil, fault.Usagef("model: matrix %q: want input or output", kind)
 	}
-	x := m.embed
-	if key == "head.w" {
-		if x, err = m.source.get(key); err != nil {
-			return 0, 0, nil, err
-		}
+	x, err := m.source.get(key)
+	if err != nil {
+		return 0, 0, nil, err
 	}
 	rows = m.spec.Vocab
 	cols = len(x) / rows
@@ -311,3 +313,5 @@ func configOf(ck Source) (*weights.Config, error) {
 	}
 	return c, nil
 }
+
+func errSize(n int, dims []int) error { return fmt.Errorf("model: %d values for shape %v", n, dims) }
