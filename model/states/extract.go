@@ -269,7 +269,7 @@ func (e *extraction) finish(d *pending) error {
 		r.views = append(r.views, x)
 	}
 	for _, s := range d.stats {
-		r.stats = append(r.stats, s.stats)
+		r.stats = append(r.stats, s.done())
 	}
 	if len(d.at) > 0 {
 		var err error

@@ -142,7 +142,8 @@ const (
 type tokenSum struct {
 	layers []int
 	stats  trace.TokenStats
-	sq     []ordered // of stats.Sq[1], by layer
+	sq     []ordered     // of stats.Sq[1], by layer
+	bits   [2][][]uint32 // of stats.Max
 	abs    []float32
 }
 
@@ -153,6 +154,7 @@ func newTokenSum(layers []int, width int) *tokenSum {
 		s.stats.Sq[r], s.stats.Max[r], s.stats.N6[r] = make([][]float64, K), make([][]float32, K), make([][]int32, K)
 		for k := range K {
 			s.stats.Max[r][k], s.stats.N6[r][k] = make([]float32, width), make([]int32, width)
+			s.bits[r] = append(s.bits[r], make([]uint32, width))
 			if r == 0 { // the others come from sq
 				s.stats.Sq[r][k] = make([]float64, width)
 			}
@@ -179,33 +181,51 @@ func (s *tokenSum) add(layer, index int, own piece, x model.View) {
 			r, sq = 0, t.Sq[0][k]
 		}
 		row := x.Row(at - own.begin)
-		sq = sq[:len(row)]
-		top, n6 := t.Max[r][k][:len(row)], t.N6[r][k][:len(row)]
-		peak, dim := float32(-1), 0
-		for c, v := range row {
-			sq[c] += float64(v) * float64(v)
-			if v < 0 {
-				v = -v
-			}
-			if v > top[c] {
-				top[c] = v
-			}
-			if v >= largeAbs {
-				n6[c]++
-			}
-			if v > peak {
-				peak, dim = v, c
-			}
+		top := s.bits[r][k]
+		peak := squares(row, sq, top, t.N6[r][k])
+		v := math.Float32frombits(peak)
+		if v > t.Peak[k] || v == t.Peak[k] && int32(at) < t.Pos[k] {
+			t.Peak[k], t.Pos[k] = v, int32(at)
+			t.Dim[k] = int32(slices.IndexFunc(row, func(y float32) bool { return math.Float32bits(y)&^signBit == peak }))
 		}
-		if peak > t.Peak[k] || peak == t.Peak[k] && int32(at) < t.Pos[k] {
-			t.Peak[k], t.Pos[k], t.Dim[k] = peak, int32(at), int32(dim)
-		}
-		if peak > massiveAbs {
+		if v > massiveAbs {
 			t.Massive[k] += s.massive(row)
 		}
 	}
 	s.sq[k].put(index, others)
-	t.Sq[1][k] = s.sq[k].sum
+}
+
+const signBit = 1 << 31
+
+// squares adds the squares of a row, the largest |x| and the counts of large ones, and
+// returns the bits of the row's largest |x|. Bits of non-negative floats order as the
+// floats do, and comparing them needs no branch that depends on a sign.
+func squares(row []float32, sq []float64, top []uint32, n6 []int32) (peak uint32) {
+	sq, top, n6 = sq[:len(row)], top[:len(row)], n6[:len(row)]
+	large := math.Float32bits(largeAbs)
+	for c, v := range row {
+		sq[c] += float64(v) * float64(v)
+		b := math.Float32bits(v) &^ signBit
+		top[c] = max(top[c], b)
+		peak = max(peak, b)
+		if b >= large {
+			n6[c]++
+		}
+	}
+	return peak
+}
+
+// done returns the statistics of the complete document.
+func (s *tokenSum) done() trace.TokenStats {
+	for k := range s.layers {
+		s.stats.Sq[1][k] = s.sq[k].sum
+		for r := range 2 {
+			for c, b := range s.bits[r][k] {
+				s.stats.Max[r][k][c] = math.Float32frombits(b)
+			}
+		}
+	}
+	return s.stats
 }
 
 // massive counts the massive activations of one token.

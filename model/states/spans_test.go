@@ -253,7 +253,7 @@ func TestTokenSum(t *testing.T) {
 	s := newTokenSum([]int{4}, 3)
 	s.add(4, 0, piece{0, 3, 0, 3}, x)
 	s.add(5, 0, piece{0, 3, 0, 3}, x) // not of this tap's layers
-	st := s.stats
+	st := s.done()
 	if st.Sq[0][0][0] != 36 || st.Sq[1][0][1] != 200*200+.25 || st.Max[1][0][2] != 300 || st.Max[0][0][1] != 1 {
 		t.Errorf("sq %v, max %v", st.Sq, st.Max)
 	}

@@ -55,14 +55,15 @@ func TestJSONL(t *testing.T) {
 }
 
 func TestCSV(t *testing.T) {
-	s, err := Open(put(t, "t.csv", "id,text,kind,x_k\na,\"two\nlines, \"\"q\"\"\",,1\n"), Columns{})
+	_, err := Open(put(t, "t.csv", "id,text,kind,x_k\na,\"two\nlines, \"\"q\"\"\",,1\n"), Columns{})
 	if err == nil {
 		t.Fatal("unknown column kind was read")
 	}
-	if s, err = Open(put(t, "t.csv", "id,text,topic,x_k\na,\"two\nlines, \"\"q\"\"\",,1\nb,,u,\n"), Columns{Extra: []string{"x_k"}, Label: "x_k"}); err == nil {
+	if _, err = Open(put(t, "t.csv", "id,text,topic,x_k\na,\"two\nlines, \"\"q\"\"\",,1\nb,,u,\n"), Columns{Extra: []string{"x_k"}, Label: "x_k"}); err == nil {
 		t.Fatal("an empty label was read")
 	}
-	if s, err = Open(put(t, "t.csv", "id,text,topic,x_k\na,\"two\nlines, \"\"q\"\"\",,1\nb,,u,2\n"), Columns{Label: "x_k"}); err != nil {
+	s, err := Open(put(t, "t.csv", "id,text,topic,x_k\na,\"two\nlines, \"\"q\"\"\",,1\nb,,u,2\n"), Columns{Label: "x_k"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	got := all(t, s)
