@@ -14,7 +14,7 @@ import (
 // TestEveryByteCounts changes every byte of commitment and plan digest, and every
 // character of the secrets file, and wants each change named or refused.
 func TestEveryByteCounts(t *testing.T) {
-	s := newSet(t, 2, 4, 10, nil)
+	s := small(t, 2, 4, nil)
 	c, err := s.Commit()
 	if err != nil {
 		t.Fatal(err)

@@ -47,16 +47,16 @@ type Check struct {
 
 // Row is one secret: no text, its leaf names it.
 type Row struct {
-	Secret    int     `json:"secret"`
-	Leaf      string  `json:"leaf"`
-	Score     float64 `json:"score"`    // of the planted candidate, in the statistic's unit
-	Controls  float64 `json:"controls"` // mean of the controls
-	Rank      int     `json:"rank"`
-	Of        int     `json:"of"`
-	Log10E    float64 `json:"log10_e"` // NaN when not measured
-	Hits      []int   `json:"hits"`    // numbers of last words recalled
-	Exposure  float64 `json:"exposure_bits"`
-	Estimated float64 `json:"exposure_extrapolated_bits"` // NaN when refused
+	Secret    int      `json:"secret"`
+	Leaf      string   `json:"leaf"`
+	Score     float64  `json:"score"`    // of the planted candidate, in the statistic's unit
+	Controls  float64  `json:"controls"` // mean of the controls
+	Rank      int      `json:"rank"`
+	Of        int      `json:"of"`
+	Log10E    *float64 `json:"log10_e"` // nil when not measured
+	Hits      []int    `json:"hits"`    // numbers of last words recalled
+	Exposure  float64  `json:"exposure_bits"`
+	Estimated *float64 `json:"exposure_extrapolated_bits"` // nil when refused
 }
 
 // Outcome is the result with its rows and the checks behind its tier.
@@ -288,7 +288,7 @@ func (t *run) rows() {
 		bits, _ := Exposure(x[j], without(x, j))
 		t.out.Rows = append(t.out.Rows, Row{
 			Secret: k, Leaf: hex.EncodeToString(leaf[:]), Score: x[j], Controls: meanOf(without(x, j)),
-			Rank: rank(x, j), Of: len(x), Log10E: math.NaN(), Exposure: bits, Estimated: math.NaN(),
+			Rank: rank(x, j), Of: len(x), Hits: []int{}, Exposure: bits,
 		})
 	}
 }

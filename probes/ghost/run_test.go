@@ -167,7 +167,7 @@ func TestRecallAndEValue(t *testing.T) {
 		t.Errorf("hits %v", out.Rows[2].Hits)
 	}
 	_, mix := EValue([]float64{-4, -4, -4, -4, -4, -4, -4, -4, -4, -4}, 7776, 1)
-	near(t, "row E", out.Rows[0].Log10E, mix, 1e-12)
+	near(t, "row E", *out.Rows[0].Log10E, mix, 1e-12)
 	near(t, "E p", pOf(out.Result, ByEValue), -Hedge([]float64{mix, mix, mix, mix}), 1e-9)
 
 	// A context that depends on the candidate breaks the bound: refused by name.
@@ -187,7 +187,7 @@ func TestRecallAndEValue(t *testing.T) {
 	}
 	out, _ = Test(s, &c, Evidence{Suspect: part}, Options{})
 	_, mix = EValue([]float64{-4, -4, -4, -4, -4, -4, -4, -4, -4}, 7776, 1)
-	near(t, "E without the first word", out.Rows[0].Log10E, mix, 1e-12)
+	near(t, "E without the first word", *out.Rows[0].Log10E, mix, 1e-12)
 }
 
 func TestGenerations(t *testing.T) {

@@ -211,8 +211,9 @@ func (t *run) evalue() error {
 		for _, w := range wrappers {
 			per = append(per, t.oneE(t.sus.at(s, t.set.Index(s), w).Symbols))
 		}
-		t.out.Rows[s].Log10E = meanLog10(per)
-		all = append(all, t.out.Rows[s].Log10E)
+		e := meanLog10(per)
+		t.out.Rows[s].Log10E = &e
+		all = append(all, e)
 	}
 	e := Hedge(all)
 	t.estimate("log10_e", e, "1", "hedged product over secrets of the mixture over last words", nil)
@@ -275,7 +276,7 @@ func (t *run) exposure() error {
 		total += t.out.Rows[k].Exposure
 		x, j := t.scores[k], t.index[k]
 		if bits, err := ExposureExtrapolated(x[j], without(x, j)); err == nil {
-			t.out.Rows[k].Estimated = bits
+			t.out.Rows[k].Estimated = &bits
 		}
 	}
 	t.estimate("exposure", total/float64(len(t.out.Rows)), "bits", "mean over secrets of log2 m - log2 rank; 1.44 is expected without memorisation", nil)

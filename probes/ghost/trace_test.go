@@ -124,7 +124,7 @@ func TestFromTrace(t *testing.T) {
 		word[i] = -float64(float32(.8))
 	}
 	_, mix := EValue(word, 300, 1)
-	near(t, "e-value of a row", out.Rows[0].Log10E, mix, 1e-6)
+	near(t, "e-value of a row", *out.Rows[0].Log10E, mix, 1e-6)
 	near(t, "effect", *r.Estimates[0].Value, 4.2, .2)
 
 	// The document table alone serves the rank test.

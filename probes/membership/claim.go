@@ -19,11 +19,11 @@ type Case struct {
 
 // ClaimRow is one suspect text among the controls.
 type ClaimRow struct {
-	ID        string  `json:"id"`
-	Score     float64 `json:"score"`
-	Conformal float64 `json:"conformal_p"` // (1 + #{controls >= score})/(C+1)
-	BH        float64 `json:"bh"`          // adjusted over the suspects
-	Holm      float64 `json:"holm"`
+	ID        string   `json:"id"`
+	Score     *float64 `json:"score"`       // nil = undefined
+	Conformal *float64 `json:"conformal_p"` // (1 + #{controls >= score})/(C+1); nil in tier C
+	BH        *float64 `json:"bh"`          // adjusted over the suspects
+	Holm      *float64 `json:"holm"`
 }
 
 // Claim tests one claimant's texts against controls by the rank sum of one score:
@@ -74,7 +74,7 @@ func Claim(name string, suspect, control []Case, g Ground, o Options, inputs []p
 	rows := claimRows(suspect, control)
 	if tier == probes.TierC {
 		for i := range rows {
-			rows[i].Conformal, rows[i].BH, rows[i].Holm = math.NaN(), math.NaN(), math.NaN()
+			rows[i].Conformal, rows[i].BH, rows[i].Holm = nil, nil, nil
 		}
 		res.Verdict = verdictC(fmt.Sprintf("the %d texts rank among the %d controls with AUC %.3f; checks that failed: %s", len(suspect), len(control), b.AUC, failed(checks)))
 		return res, rows, nil
@@ -123,14 +123,14 @@ func claimRows(suspect, control []Case) []ClaimRow {
 	logs := make([]float64, len(suspect))
 	for i, s := range suspect {
 		p := Conformal(s.Score, c)
-		rows[i] = ClaimRow{ID: s.ID, Score: s.Score, Conformal: p}
+		rows[i] = ClaimRow{ID: s.ID, Score: estimate("", s.Score, "", "").Value, Conformal: &p}
 		logs[i] = math.Log(p)
 	}
 	for i, v := range stat.BH(logs) {
-		rows[i].BH = math.Exp(v)
+		rows[i].BH = probes.Value(math.Exp(v))
 	}
 	for i, v := range stat.Holm(logs) {
-		rows[i].Holm = math.Exp(v)
+		rows[i].Holm = probes.Value(math.Exp(v))
 	}
 	return rows
 }

@@ -85,7 +85,7 @@ func TestClaimTiers(t *testing.T) {
 		if r.Verdict.Tier != c.tier || c.code != "" && !slices.Contains(codes(r), c.code) {
 			t.Errorf("%s: tier %s, warnings %v", name, r.Verdict.Tier, codes(r))
 		}
-		if (c.tier == probes.TierC) != (len(r.P) == 0) || (c.tier == probes.TierC) != math.IsNaN(rows[0].Conformal) {
+		if (c.tier == probes.TierC) != (len(r.P) == 0) || (c.tier == probes.TierC) != (rows[0].Conformal == nil) {
 			t.Errorf("%s: %d p-values at tier %s, row %+v", name, len(r.P), c.tier, rows[0])
 		}
 		b, err := r.JSON()

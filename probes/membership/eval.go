@@ -65,7 +65,7 @@ func (o Options) Validate() error {
 // Rate is the true-positive rate at one false-positive rate.
 type Rate struct {
 	FPR       float64    `json:"fpr"`
-	Threshold float64    `json:"threshold"` // least observed score with at most floor(fpr n) non-members at or above it; +Inf if none
+	Threshold *float64   `json:"threshold"` // least observed score with at most floor(fpr n) non-members at or above it; nil if none
 	Hits      int        `json:"hits"`
 	Members   int        `json:"members"`
 	False     int        `json:"false"`
@@ -296,7 +296,7 @@ func ClopperPearson(k, n int, level float64) (lo, hi float64) {
 // rate finds the threshold of one false-positive rate.
 func (l *labelled) rate(fpr, level float64) Rate {
 	non := len(l.label) - l.member
-	r := Rate{FPR: fpr, Members: l.member, Non: non, Threshold: math.Inf(1)}
+	r := Rate{FPR: fpr, Members: l.member, Non: non}
 	allowed := int(math.Floor(fpr*float64(non) + 1e-9))
 	for i := 0; i < len(l.order); {
 		j, hits, false_ := i, 0, 0
@@ -308,7 +308,7 @@ func (l *labelled) rate(fpr, level float64) Rate {
 		if r.False+false_ > allowed {
 			break
 		}
-		r.Hits, r.False, r.Threshold = r.Hits+hits, r.False+false_, l.score[l.order[i]]
+		r.Hits, r.False, r.Threshold = r.Hits+hits, r.False+false_, &l.score[l.order[i]]
 		i = j
 	}
 	r.TPR = float64(r.Hits) / float64(r.Members)

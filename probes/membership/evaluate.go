@@ -71,7 +71,7 @@ func Eval(t Table, o EvalOptions) (Evaluated, error) {
 	out := Evaluated{Names: t.Names}
 	res := &out.Result
 	*res = probes.Result{
-		Schema: probes.Schema, Test: "membership.eval", Version: 1, Inputs: o.Inputs, Seed: o.Seed, P: []probes.PValue{}, Warnings: append(warnings, o.Extra...),
+		Schema: probes.Schema, Test: "membership.eval", Version: 1, Inputs: o.Inputs, Seed: o.Seed, P: []probes.PValue{}, Warnings: slices.Concat(warnings, t.Warnings, o.Extra),
 		Settings: map[string]any{"scores": t.Names, "primary": o.Primary, "alpha": o.Alpha, "level": o.Level, "fpr": o.FPR, "replicates": o.B,
 			"checks": checks, "weights": t.Weights, "tokenizer": t.Tokenizer, "policy": t.Policy, "collapse": o.Collapse},
 	}
@@ -156,7 +156,11 @@ func (o EvalOptions) print(res *probes.Result, name string, b Block) {
 	res.Estimates = append(res.Estimates, withCI(estimate("auc["+name+"]", b.AUC, "1", b.SEMethod+", logit scale"), b.CI, o.Level))
 	for _, r := range b.Rates {
 		v := r.TPR
-		how := fmt.Sprintf("%d of %d at threshold %.6g; %d of %d false (true rate at most %.4g); bootstrap [%.4g, %.4g]", r.Hits, r.Members, r.Threshold, r.False, r.Non, r.FalseTop, r.Boot[0], r.Boot[1])
+		at := "above every score"
+		if r.Threshold != nil {
+			at = fmt.Sprintf("%.6g", *r.Threshold)
+		}
+		how := fmt.Sprintf("%d of %d at threshold %s; %d of %d false (true rate at most %.4g); bootstrap [%.4g, %.4g]", r.Hits, r.Members, at, r.False, r.Non, r.FalseTop, r.Boot[0], r.Boot[1])
 		if r.Refused {
 			v, how = math.NaN(), fmt.Sprintf("refused: %d texts with label 0 cannot show a false-positive rate of %g", r.Non, r.FPR)
 		}

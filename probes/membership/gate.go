@@ -87,6 +87,9 @@ func Gate(texts []Text, o GateOptions) (GateResult, error) {
 	if o.Permutations == 0 {
 		o.Permutations = 99
 	}
+	if o.Permutations < 2 {
+		return GateResult{}, fault.Usagef("membership: gate: found %d permutations, want at least 2", o.Permutations)
+	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"assay/internal/fault"
 	"assay/model/trace"
+	"assay/probes"
 )
 
 // Sources are the traces that scores read. Only Suspect is always needed; all others
@@ -58,6 +59,7 @@ type Table struct {
 	Policy     string
 	Degenerate int // rows, all documents
 	Saturated  int // documents of which dcpdd clipped over half of the terms
+	Warnings   []probes.Warning
 }
 
 // available returns the bits that the sources can serve.
@@ -103,9 +105,9 @@ func (s Sources) Available(list []Score) []Score {
 // Build evaluates scores on every document. A score whose columns or traces are
 // not there is an error that names the flag that makes them, unless the document
 // table holds its value already (compact mode).
-func Build(s Sources, list []Score) (Table, error) {
+func Build(s Sources, list []Score) (t Table, err error) {
 	h := s.Suspect.Header()
-	t := Table{Weights: h.Of.Checkpoint.Weights, Tokenizer: h.Of.Tokenizer.Digest, Run: h.Run, Policy: h.Of.Policy.Name, Direction: make([]int, len(list))}
+	t = Table{Weights: h.Of.Checkpoint.Weights, Tokenizer: h.Of.Tokenizer.Digest, Run: h.Run, Policy: h.Of.Policy.Name, Direction: make([]int, len(list))}
 	stored := make(map[string]bool)
 	for _, c := range h.Columns {
 		stored[strings.TrimPrefix(c, "score.")] = strings.HasPrefix(c, "score.")
@@ -122,6 +124,9 @@ func Build(s Sources, list []Score) (Table, error) {
 				Hint("give it, or leave the score out of --scores")
 		}
 		need |= x.Needs()
+	}
+	if t.Warnings, err = s.checkReferences(list); err != nil {
+		return t, err
 	}
 	o, err := s.open(need)
 	if err != nil {
@@ -159,6 +164,31 @@ func Build(s Sources, list []Score) (Table, error) {
 		}
 		t.Rows = append(t.Rows, r)
 	}
+}
+
+// checkReferences refuses a score that compares rows when the reference cuts the text
+// with another tokenizer, and warns of a reference that is the suspect itself.
+func (s Sources) checkReferences(list []Score) ([]probes.Warning, error) {
+	var ws []probes.Warning
+	own := s.Suspect.Header().Of
+	for i, r := range s.Refs {
+		of := r.Header().Of
+		if of.Checkpoint.Weights == own.Checkpoint.Weights {
+			ws = append(ws, probes.Warning{Code: "ref-same-data", Text: fmt.Sprintf("reference %d has the suspect's own weights: it cancels what it should not", i+1)})
+		}
+		if of.Tokenizer.Digest == own.Tokenizer.Digest {
+			continue
+		}
+		ws = append(ws, probes.Warning{Code: "vocab-differs", Text: fmt.Sprintf("reference %d cuts texts with another tokenizer: only bits per byte compare", i+1)})
+		for _, x := range list {
+			_, n, err := cutReference(x.Name())
+			if err == nil && n == i+1 && x.Needs()&NeedRef != 0 && x.Needs()&NeedText == 0 {
+				return nil, fault.Inputf("tokenizer", "membership: score %q: found a reference with tokenizer %.20s, want the suspect's %.20s", x.Name(), of.Tokenizer.Digest, own.Tokenizer.Digest).
+					Hint("use ref:bits, which compares bits per byte")
+			}
+		}
+	}
+	return ws, nil
 }
 
 // lockstep reads all traces side by side.

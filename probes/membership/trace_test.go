@@ -226,6 +226,25 @@ func TestBuildRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want an input fault with %q", name, err, c.says)
 		}
 	}
+	// A reference with another tokenizer: rows do not compare, bits per byte do.
+	var docs []trace.Doc
+	var rows []trace.Tokens
+	for d, err := range src.Refs[0].All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs, rows = append(docs, d.Doc), append(rows, d.Tokens)
+	}
+	of := identity("22")
+	of.Tokenizer.Digest = "sha256:" + strings.Repeat("44", 32)
+	other := Sources{Suspect: src.Suspect, Refs: []*trace.Reader{write(t, "other.parquet", of, trace.Options{}, docs, rows)}}
+	for name, ok := range map[string]bool{"ref": false, "ref:ratio": false, "wbc": false, "ref:bits": true} {
+		s, _ := Parse(name)
+		table, err := Build(other, s)
+		if (err == nil) != ok || ok && (len(table.Warnings) != 1 || table.Warnings[0].Code != "vocab-differs") {
+			t.Errorf("%s with another tokenizer: %v, warnings %v", name, err, table.Warnings)
+		}
+	}
 	list, _ := Parse(Must)
 	if got := src.Available(list); len(got) != 8 { // all but recall
 		t.Errorf("%d of the must scores are available, want 8", len(got))

@@ -63,17 +63,18 @@ func (j *job) figures() []figure {
 	return fs
 }
 
-// Row is one document of the row table.
+// Row is one document of the row table; nil = undefined (nothing scored, no bytes of
+// ids, or a perplexity beyond float64).
 type Row struct {
-	ID       string  `json:"doc_id"`
-	Group    string  `json:"group,omitempty"`
-	Status   string  `json:"status"`
-	Tokens   float64 `json:"tokens_scored"`
-	Bytes    float64 `json:"bytes"`     // NaN for ids
-	NLLToken float64 `json:"nll_token"` // nats; NaN when nothing was scored
-	PPLToken float64 `json:"ppl_token"`
-	BPB      float64 `json:"bpb"`
-	Greedy   float64 `json:"greedy"`
+	ID       string   `json:"doc_id"`
+	Group    string   `json:"group,omitempty"`
+	Status   string   `json:"status"`
+	Tokens   float64  `json:"tokens_scored"`
+	Bytes    *float64 `json:"bytes"`
+	NLLToken *float64 `json:"nll_token"` // nats
+	PPLToken *float64 `json:"ppl_token"`
+	BPB      *float64 `json:"bpb"`
+	Greedy   *float64 `json:"greedy"` // share
 }
 
 // Rows returns every document in input order, also those that were not scored.
@@ -81,15 +82,23 @@ func Rows(units []Unit) []Row {
 	out := make([]Row, len(units))
 	for i, u := range units {
 		nll := u.Nats / u.Tokens // 0/0 is NaN: undefined
-		out[i] = Row{
-			ID: u.ID, Group: u.Group, Status: u.Status, Tokens: u.Tokens, Bytes: u.Bytes,
-			NLLToken: nll, PPLToken: math.Exp(nll), BPB: u.Nats / (u.Bytes * math.Ln2), Greedy: float64(u.Greedy) / u.Tokens,
-		}
+		bpb := u.Nats / (u.Bytes * math.Ln2)
 		if u.Tokens == 0 {
-			out[i].BPB = math.NaN()
+			bpb = math.NaN()
+		}
+		out[i] = Row{
+			ID: u.ID, Group: u.Group, Status: u.Status, Tokens: u.Tokens, Bytes: defined(u.Bytes),
+			NLLToken: defined(nll), PPLToken: defined(math.Exp(nll)), BPB: defined(bpb), Greedy: defined(float64(u.Greedy) / u.Tokens),
 		}
 	}
 	return out
+}
+
+func defined(x float64) *float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return &x
 }
 
 // job is a run under way.
