@@ -105,7 +105,7 @@ func TestFamiliesRefuse(t *testing.T) {
 			} else {
 				r := &reader{ctx: context.Background(), src: e, inv: other.inventory}
 				embed, e2 := r.get("embed.w")
-				err = cmp.Or(e2, r.checkTie(embed))
+				err = cmp.Or(e2, r.checkTie(matrix{f: embed}))
 			}
 			switch {
 			case !d.Spec.Head.Tied:
