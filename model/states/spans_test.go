@@ -14,6 +14,7 @@ import (
 	"assay/internal/fault"
 	"assay/model"
 	"assay/model/states/items"
+	"assay/model/trace"
 	"assay/model/trace/window"
 )
 
@@ -277,5 +278,39 @@ func TestNonFinite(t *testing.T) {
 	err = e.run(context.Background(), in.Items())
 	if code(err) != "nonfinite" || !strings.Contains(err.Error(), `document "a": resid_post layer 7 position 2`) || !errors.Is(err, bad) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Stored positions count the special ids in front.
+func TestPositions(t *testing.T) {
+	p, err := plan(list{{ID: "a", Text: "one two three", Seam: 13}}, Options{Encoder: words{}, Pools: []string{"tokens:-1,0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := p.States.Docs[0]; !slices.Equal(d.Positions, []int32{3, 1}) || d.Tokens != 4 || d.Span != 3 || d.Bytes != 13 {
+		t.Errorf("%+v, want positions 3 and 1 of 4 tokens", d)
+	}
+}
+
+// The order in which windows come back does not matter.
+func TestArrival(t *testing.T) {
+	pieces := []piece{{0, 2, 0, 2}, {1, 4, 2, 4}}
+	x := []model.View{{Rows: 2, Width: 1, X: []float32{1, 2}}, {Rows: 3, Width: 1, X: []float32{2, 4, 8}}}
+	for _, order := range [][]int{{0, 1}, {1, 0}} {
+		for kind, want := range map[poolKind]float32{poolMean: 15. / 4, poolLast: 8, poolLinear: (1 + 2*2 + 3*4 + 4*8) / 10.} {
+			p := &pooling{view: trace.View{Layers: []int{7}, Width: 1}, pool: &pool{kind: kind}, hi: 4}
+			s := newTokenSum([]int{7}, 1)
+			for _, i := range order {
+				p.add(7, i, pieces[i], x[i])
+				s.add(7, i, pieces[i], x[i])
+			}
+			got, err := p.vectors()
+			if err != nil || got[0][0] != want {
+				t.Errorf("order %v pool %d: %v, %v; want %v", order, kind, got, err, want)
+			}
+			if st := s.done(); st.Sq[1][0][0] != 4+16+64 || st.Sq[0][0][0] != 1 || st.Pos[0] != 3 {
+				t.Errorf("order %v: squares %v, peak at %d", order, st.Sq, st.Pos[0])
+			}
+		}
 	}
 }
