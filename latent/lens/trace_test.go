@@ -21,7 +21,7 @@ func written(t *testing.T) *trace.Reader {
 	path := filepath.Join(t.TempDir(), "x.parquet")
 	w, err := trace.Create(path, trace.Identity{
 		Checkpoint: trace.Checkpoint{Weights: "sha256:w", Vocab: 4},
-		Policy: window.Policy{Name: "full", Window: 8, PrefixIDs: []int32{3}},
+		Policy:     window.Policy{Name: "full", Window: 8, PrefixIDs: []int32{3}},
 	}, trace.Options{})
 	if err != nil {
 		t.Fatal(err)
