@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"assay/cmd/assay/internal/progress"
 	"assay/internal/fault"
@@ -36,6 +37,7 @@ type statesFlags struct {
 	trace         string
 	plan          bool
 	resume        bool
+	saveEvery     time.Duration
 }
 
 func newStates(a *app) *cobra.Command {
@@ -101,6 +103,7 @@ Spans: ` + strings.Join(states.Spans(), ", ") + `.`,
 	fl.StringVar(&f.trace, "trace", "", "write the token trace of the same forward passes to this file too (.parquet or .jsonl)")
 	fl.BoolVar(&f.plan, "plan", false, "print sizes and memory, write nothing")
 	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted run of the same command")
+	fl.DurationVar(&f.saveEvery, "save-every", 10*time.Minute, "how much work a killed process may lose")
 	f.model.register(fl)
 	cmd.MarkFlagsMutuallyExclusive("text", "ids", "from")
 	cmd.MarkFlagsOneRequired("text", "ids", "from")
@@ -155,7 +158,7 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 	}
 	var meter *progress.Meter
 	defer func() { meter.Close() }()
-	o := states.RunOptions{Out: f.out, Resume: f.resume, Made: statesMade(s),
+	o := states.RunOptions{Out: f.out, Resume: f.resume, SaveEvery: f.saveEvery, Made: statesMade(s),
 		Start:    func(tokens int64) { meter = progress.New(a.stderr, a.meterMode(), "states", tokens) },
 		Progress: func(n int64) { meter.Add(n) }}
 	var rep *states.Report
@@ -206,6 +209,8 @@ func (f *statesFlags) settle(args []string) error {
 		return fault.Usagef("states: --cells: found %d, want 1 or more", f.o.Cells)
 	case f.lens && f.lensPositions < 1:
 		return fault.Usagef("states: --lens-positions: found %d, want 1 or more", f.lensPositions)
+	case f.saveEvery <= 0:
+		return fault.Usagef("states: --save-every: found %v, want above 0", f.saveEvery)
 	case f.out == "" && !f.plan:
 		return fault.Usagef("states: no output, want -o FILE.safetensors, or --plan")
 	case f.out != "" && !strings.HasSuffix(f.out, ".safetensors"):
@@ -255,7 +260,7 @@ func (f *statesFlags) runFrom(ctx context.Context, a *app) error {
 		return f.printPlan(a, p)
 	}
 	b := thisBuild()
-	rep, err := states.RunVectors(ctx, x, p, states.RunOptions{Out: f.out, Resume: f.resume,
+	rep, err := states.RunVectors(ctx, x, p, states.RunOptions{Out: f.out, Resume: f.resume, SaveEvery: f.saveEvery,
 		Made: trace.StatesMade{Program: b.Program, Version: b.Version, Commit: b.Commit}})
 	if err != nil {
 		return err
