@@ -219,14 +219,14 @@ func writeRows(w io.Writer, rows []perplexity.Row) error {
 	if err := c.Write([]string{"doc_id", "group", "status", "tokens_scored", "bytes", "nll_token [nats]", "ppl_token", "bpb [bits/byte]", "greedy [share]"}); err != nil {
 		return err
 	}
-	num := func(x float64) string {
-		if math.IsNaN(x) {
+	num := func(x *float64) string {
+		if x == nil {
 			return ""
 		}
-		return fmt.Sprint(x)
+		return fmt.Sprint(*x)
 	}
 	for _, r := range rows {
-		if err := c.Write([]string{r.ID, r.Group, r.Status, num(r.Tokens), num(r.Bytes), num(r.NLLToken), num(r.PPLToken), num(r.BPB), num(r.Greedy)}); err != nil {
+		if err := c.Write([]string{r.ID, r.Group, r.Status, num(&r.Tokens), num(r.Bytes), num(r.NLLToken), num(r.PPLToken), num(r.BPB), num(r.Greedy)}); err != nil {
 			return err
 		}
 	}
