@@ -503,3 +503,58 @@ func TestReferenceFamilies(t *testing.T) {
 		}
 	}
 }
+
+// TestRewritten: what transformers 5.23 writes after reading a configuration
+// means the same as the configuration itself, in whatever style it was written
+// (testdata/rewritten.json).
+func TestRewritten(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "rewritten.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rewritten map[string]map[string]any
+	if err := json.Unmarshal(b, &rewritten); err != nil {
+		t.Fatal(err)
+	}
+	all := configs(t)
+	for name, m := range rewritten {
+		_, _, want, err := resolveMap(t, all[name])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, _, got, err := resolveMap(t, m)
+		if err != nil {
+			t.Errorf("%s rewritten: %v", name, err)
+			continue
+		}
+		if digest(t, got) != digest(t, want) {
+			a, _ := want.Canonical()
+			b, _ := got.Canonical()
+			t.Errorf("%s means\n%s\nrewritten\n%s", name, a, b)
+		}
+	}
+	if len(rewritten) < 60 {
+		t.Errorf("%d configurations, want those of all variants and checkpoints", len(rewritten))
+	}
+}
+
+// TestGGUFFamilies: the configurations that GGUF headers stand for are those of
+// the families, tensor by tensor.
+func TestGGUFFamilies(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "weights", "testdata", "gguf", "*.gguf"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, name := range files {
+		ck, err := weights.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := familyOf(ck.Config().String("model_type")); ok {
+			if _, err := Describe(ck); err != nil {
+				t.Errorf("%s: %v", filepath.Base(name), err)
+			}
+		}
+		ck.Close()
+	}
+}

@@ -60,7 +60,7 @@ func cohere2() *Family {
 			c.onlyString("order_of_interleaved_layers", "local_attn_first")
 			c.onlyString("position_embedding_type", "rope_gptj")
 			c.onlyBool(s.Head.Tied, "use_embedding_sharing")
-			slides := c.sliding(layers, 4, "sliding_window_pattern", "_sliding_window_pattern", "layer_switch")
+			slides := c.sliding(layers, 4, "sliding_window_pattern", "layer_switch")
 			window := c.slidingWindow(layers, 4096, slides)
 			r, err := c.rotary(weights.RoPEDefaults{Theta: 10000, MaxPositions: s.Positions}, b.Attn.HeadDim, true)
 			if err != nil {

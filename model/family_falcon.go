@@ -38,14 +38,14 @@ func falcon() *Family {
 			}
 			b.Form = c.falconForm()
 			positions := c.IntOr("max_position_embeddings", 2048)
-			if c.BoolOrNull("alibi", false, false) {
+			r, err := c.rotary(weights.RoPEDefaults{Theta: 10000, MaxPositions: positions}, hd, false)
+			if err != nil {
+				return s, err
+			}
+			if c.BoolOrNull("alibi", false, false) { // the rotary keys stand there all the same
 				b.Attn.ALiBi = &ALiBi{Scale: b.Attn.Scale, Rounded: true}
 			} else {
-				s.Positions = positions
-				var err error
-				if b.Attn.Rope, err = c.rotary(weights.RoPEDefaults{Theta: 10000, MaxPositions: positions}, hd, false); err != nil {
-					return s, err
-				}
+				s.Positions, b.Attn.Rope = positions, r
 			}
 			return s, s.repeat(c.IntOr("num_hidden_layers", 32), func(int) Block { return b })
 		},

@@ -136,7 +136,7 @@ func gemma3Keys() []string {
 func gemma3Spec(c *conf) (*Spec, error) {
 	s, b, layers := gemma2Block(c, gemma3Modern(), 0, 0)
 	b.Attn.QKNorm = &QKNorm{Norm: b.Norm, Scope: ScopeHead}
-	slides := c.sliding(layers, 6, "sliding_window_pattern", "_sliding_window_pattern")
+	slides := c.sliding(layers, 6, "sliding_window_pattern")
 	window := c.slidingWindow(layers, 4096, slides)
 	rs := c.RoPELayers(map[string]weights.RoPEDefaults{
 		fullAttention:    {Theta: 1e6, MaxPositions: s.Positions},

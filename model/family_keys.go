@@ -210,7 +210,9 @@ func (m *MLP) bias(on bool) { m.Bias, m.BiasDown = on, on }
 
 // sliding tells which of n layers slide: those that layer_types names, else all
 // but every pattern-th. The pattern may stand under the given keys; where
-// layer_types stands as well, both have to say the same.
+// layer_types stands as well, both have to say the same. Transformers writes the
+// pattern a second time, with an underscore, and does not read it: it may be off
+// where layer_types stands.
 func (c *conf) sliding(n, pattern int, patternKeys ...string) func(l int) bool {
 	given := ""
 	for _, k := range patternKeys {
@@ -229,9 +231,16 @@ func (c *conf) sliding(n, pattern int, patternKeys ...string) func(l int) bool {
 		pattern, given = p, k
 	}
 	byPattern := func(l int) bool { return (l+1)%pattern != 0 }
+	const written = "_sliding_window_pattern"
 	if !c.Has("layer_types") {
 		c.Null("layer_types")
+		if len(patternKeys) > 0 {
+			c.onlyInt(written, pattern)
+		}
 		return byPattern
+	}
+	if len(patternKeys) > 0 && c.Has(written) {
+		c.Int(written)
 	}
 	types := c.Strings("layer_types")
 	if len(types) != n {

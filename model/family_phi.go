@@ -1,6 +1,10 @@
 package model
 
-import "assay/weights"
+import (
+	"strings"
+
+	"assay/weights"
+)
 
 // phi: Phi 1, 1.5 and 2.
 func phi() *Family {
@@ -64,9 +68,9 @@ func phi3() *Family {
 			s, b, layers := d.read(c)
 			b.Attn.Window = c.window("sliding_window", 0)
 			r := c.RoPE(weights.RoPEDefaults{Theta: 10000, PartialKeys: []string{"partial_rotary_factor"}, Types: []string{"default", "longrope"}, MaxPositions: s.Positions})
-			if r.Type == "longrope" && !c.Has("original_max_position_embeddings") {
-				// Its class has the key with a default, which wins over the one
-				// inside rope_scaling.
+			if r.Type == "longrope" && !c.Has("original_max_position_embeddings") && !strings.HasSuffix(c.Source(), ".gguf") {
+				// transformers' class has the key with a default, which wins over
+				// what stands inside rope_scaling. (GGUF has one place for it.)
 				c.Refuse("original_max_position_embeddings", "the length before scaling, where longrope is used")
 			}
 			if err := c.Err(); err != nil {

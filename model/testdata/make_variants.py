@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Make variants.json: settings of the model families that no reference checkpoint has, and what transformers computes.
 
-    python make_variants.py            write variants.json and defaults.json beside this script
+    python make_variants.py            write variants.json, defaults.json and rewritten.json beside this script
 
 Nothing is stored of the weights. Each number follows from the name of its tensor and its place in it (`unit`), times a scale
 and plus a center that variants.json gives for each tensor; the test in Go makes the same float32 numbers. The expected values
 come from transformers' own code in float64 (../../testdata/reference/make_reference.py), from a config.json as it stands in
 variants.json.
 
-defaults.json holds, for each family, the configuration that transformers makes of a config.json with the model_type alone.
+defaults.json holds, for each family, the configuration that transformers makes of a config.json with the model_type alone;
+rewritten.json what transformers writes after reading each configuration of the variants and the reference checkpoints.
 
 Needs torch, transformers 5.23.0 and numpy.
 """
@@ -284,8 +285,27 @@ def main():
     for family in FAMILIES:
         full = CONFIG_MAPPING[family]().to_dict()
         defaults[family] = {k: v for k, v in sorted(full.items()) if k not in ("transformers_version", "architectures")}
-    with open(HERE / "defaults.json", "w") as f:
-        f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in defaults.items()) + "\n}\n")
+    write(HERE / "defaults.json", defaults)
+    rewritten = {v["name"]: rewrite(v["config"]) for v in made}
+    for folder in sorted(p.parent for p in (HERE.parent.parent / "testdata" / "reference").glob("*/config.json")):
+        config = json.loads((folder / "config.json").read_text())
+        if config["model_type"] in FAMILIES + ["cohere"]:
+            rewritten[folder.name] = rewrite(config)
+    write(HERE / "rewritten.json", rewritten)
+
+
+def write(path, values):
+    with open(path, "w") as f:
+        f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in values.items()) + "\n}\n")
+
+
+def rewrite(config):
+    """config.json as transformers writes it after reading this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        AutoConfig.from_pretrained(folder).save_pretrained(folder)
+        new = json.loads((Path(folder) / "config.json").read_text())
+    return {k: v for k, v in new.items() if k not in ("transformers_version", "architectures", "vision_config")}
 
 
 if __name__ == "__main__":
