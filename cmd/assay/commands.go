@@ -11,6 +11,7 @@ func commands(a *app) []*cobra.Command {
 		newStates(a),
 		newPerplexity(a),
 		newPalimpsest(a),
+		newGhost(a),
 		newMembership(a),
 		newWeat(a),
 		newWefat(a),

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+
+	"assay/internal/fault"
+	"assay/model/score"
+	"assay/model/trace"
+	"assay/model/trace/window"
+	"assay/probes"
+	"assay/probes/ghost"
+	"assay/tokenize/text"
+
+	"github.com/spf13/cobra"
+)
+
+// ghostFlags are the flags of ghost test and external.
+type ghostFlags struct {
+	scorer
+	ref, gens, tests, planted, rows, out string
+	o                                    ghost.Options
+}
+
+func (f *ghostFlags) register(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.ref, "ref", "", "reference checkpoint or trace that never saw the strings")
+	fl.StringVar(&f.rows, "rows", "", "write one row per secret to this .csv (no secret text)")
+	fl.StringVar(&f.cache, "cache", "", "folder for traces of checkpoints scored here (default: the user's cache folder); they show the secrets")
+	outputFlag(cmd, &f.out, "write the result as JSON to this file too")
+	f.model.register(fl)
+}
+
+// requests is an input of texts to score.
+type requests []ghost.Request
+
+func (r requests) Len() int { return len(r) }
+
+func (r requests) Docs() iter.Seq2[text.Doc, error] {
+	return func(yield func(text.Doc, error) bool) {
+		for i, q := range r {
+			if !yield(text.Doc{ID: q.ID, Line: i + 1, HasText: true, Text: q.Text, Context: q.Context, HasContext: q.Context != ""}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func newGhostTest(a *app) *cobra.Command {
+	f := ghostFlags{scorer: scorer{app: a}}
+	cmd := &cobra.Command{
+		Use:   "test NAME CKPT|TRACE [--ref CKPT|TRACE]",
+		Short: "Test whether a checkpoint depends on the planted strings",
+		Long: `test scores every candidate under the checkpoint, on this machine, and runs the plan:
+rank among the committed controls, recall of the last words, e-values, exposure. The
+primary test of the plan carries the verdict. A commitment that does not verify is an
+error. A reference shows that the planted strings were not chosen for being likely.
+--planted is the planted corpus: controls found in it are left out and counted.
+
+A TRACE must hold the candidates as documents g<secret>/<candidate>/<wrapper>.`,
+		Example: `  assay ghost test mine ./suspect --ref ./older-model --rows secrets.csv
+  assay ghost test mine suspect.parquet --tests rank,recall --json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.test(cmd.Context(), args[0], args[1]) },
+	}
+	f.register(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.gens, "gens", "", "generated continuations, one {secret, k, text} a line")
+	fl.StringVar(&f.tests, "tests", "", "recall, evalue, rank, exposure, separated by commas (default: all that the evidence allows)")
+	fl.StringVar(&f.planted, "planted", "", "the planted corpus (its record is NAME.plants.jsonl)")
+	fl.IntVar(&f.o.Draws, "perm", 9999, "Monte Carlo draws of the combination sum")
+	fl.Uint64Var(&f.o.Seed, "seed", 1, "seed of the draws")
+	return cmd
+}
+
+func (f *ghostFlags) test(ctx context.Context, name, path string) error {
+	s, c, err := f.app.loadGhost(name)
+	if err != nil {
+		return err
+	}
+	if f.tests != "" {
+		f.o.Tests = strings.Split(f.tests, ",")
+	}
+	var ev ghost.Evidence
+	if f.planted != "" {
+		docs, _, err := ghostCorpus(f.planted)
+		if err != nil {
+			return err
+		}
+		p, err := os.Open(name + ".plants.jsonl")
+		if err != nil {
+			return fault.Inputf("no-file", "--planted: %w", err)
+		}
+		defer p.Close()
+		record, err := ghost.ReadPlants(p)
+		if err != nil {
+			return err
+		}
+		if err := ghost.CheckPlants(s, docs, record); err != nil {
+			return err
+		}
+		ev.Leaked = ghost.Leaks(s, docs, record)
+		if slices.Equal(s.Plan.Wrappers, []string{ghost.DocumentWrappers}) {
+			if err := s.UseDocuments(docs, record); err != nil {
+				return err
+			}
+		}
+	}
+	if f.gens != "" {
+		g, err := os.Open(f.gens)
+		if err != nil {
+			return fault.Inputf("no-file", "--gens: %w", err)
+		}
+		defer g.Close()
+		if ev.Gens, err = ghost.ReadGens(g); err != nil {
+			return err
+		}
+	}
+	in := requests(slices.Collect(ghost.Requests(s)))
+	policy := window.Policy{Name: s.Plan.Policy, BOS: s.Plan.BOS}
+	scores := func(role, path string) (out ghost.Scores, err error) {
+		err = f.read(ctx, role, path, in, policy, &ev.Inputs, func(r *trace.Reader) error {
+			out, err = ghost.FromTrace(r, s)
+			return err
+		})
+		return out, err
+	}
+	if ev.Suspect, err = scores("suspect", path); err != nil {
+		return err
+	}
+	if f.ref != "" {
+		r, err := scores("reference", f.ref)
+		if err != nil {
+			return err
+		}
+		ev.Reference = &r
+	}
+	out, err := ghost.Test(s, c, ev, f.o)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"secret", "leaf", "score [nats/word]", "controls [nats/word]", "rank", "of", "log10_e", "recalled", "exposure [bits]"}}
+	for _, r := range out.Rows {
+		e := ""
+		if r.Log10E != nil {
+			e = fmt.Sprint(*r.Log10E)
+		}
+		rows = append(rows, []string{fmt.Sprint(r.Secret), r.Leaf, fmt.Sprint(r.Score), fmt.Sprint(r.Controls), fmt.Sprint(r.Rank), fmt.Sprint(r.Of), e,
+			strings.Trim(fmt.Sprint(r.Hits), "[]"), fmt.Sprint(r.Exposure)})
+	}
+	return f.finish(out.Result, rows)
+}
+
+// read opens or makes a trace, notes it among the inputs and hands it on.
+func (f *ghostFlags) read(ctx context.Context, role, path string, in score.Input, p window.Policy, inputs *[]probes.Input, use func(*trace.Reader) error) error {
+	r, err := f.trace(ctx, path, in, true, score.Options{Policy: p})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	*inputs = append(*inputs, probes.Input{Role: role, Path: path, Digest: "sha256:" + r.Header().Run})
+	if err := use(r); err != nil {
+		return fmt.Errorf("%s: %w", role, err)
+	}
+	return nil
+}
+
+func (f *ghostFlags) finish(r probes.Result, rows [][]string) error {
+	if f.rows != "" {
+		if err := writeFile(f.rows, func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) }); err != nil {
+			return err
+		}
+	}
+	return f.app.printResult(r, f.out)
+}
+
+func newGhostExternal(a *app) *cobra.Command {
+	f := ghostFlags{scorer: scorer{app: a}}
+	cmd := &cobra.Command{
+		Use:   "external SET.json CKPT|TRACE [--ref CKPT|TRACE]",
+		Short: "Rank planted strings that assay did not draw among given controls (tier C)",
+		Long: `external reads {"prefix", "planted": [{id, text, times}], "controls": [{id, text}]} and
+ranks each planted string among the controls. Nothing shows how the strings were
+chosen, so the result is a description: no p-value.`,
+		Example: "  assay ghost external ghosts.json ./suspect --ref ./base --rows ranks.csv",
+		Args:    cobra.ExactArgs(2),
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.external(cmd.Context(), args[0], args[1]) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *ghostFlags) external(ctx context.Context, set, path string) error {
+	file, err := os.Open(set)
+	if err != nil {
+		return fault.Inputf("no-file", "ghost: %w", err)
+	}
+	defer file.Close()
+	e, err := ghost.ReadExternal(file)
+	if err != nil {
+		return err
+	}
+	in := requests(slices.Collect(e.Requests()))
+	var inputs []probes.Input
+	scores := func(role, path string) (out map[string]float64, err error) {
+		err = f.read(ctx, role, path, in, window.Policy{Name: "full", BOS: "auto"}, &inputs, func(r *trace.Reader) error {
+			out, err = e.FromTrace(r)
+			return err
+		})
+		return out, err
+	}
+	suspect, err := scores("suspect", path)
+	if err != nil {
+		return err
+	}
+	var reference map[string]float64
+	if f.ref != "" {
+		if reference, err = scores("reference", f.ref); err != nil {
+			return err
+		}
+	}
+	r, ranks, err := e.Test(suspect, reference, inputs)
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"id", "repetitions", "score [nats/token]", "rank", "of"}}
+	for _, x := range ranks {
+		rows = append(rows, []string{x.ID, fmt.Sprint(x.Times), fmt.Sprint(x.Score), fmt.Sprint(x.Rank), fmt.Sprint(x.Of)})
+	}
+	return f.finish(r, rows)
+}
