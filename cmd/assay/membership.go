@@ -31,7 +31,8 @@ type membershipFlags struct {
 	lower, shots, memberShots, self, neighbours, swaps, freq string
 	rows, out                                                string
 
-	list []membership.Score
+	fallback string // scores where none are named; "" = the main ones
+	list     []membership.Score
 }
 
 func newMembership(a *app) *cobra.Command {
@@ -48,7 +49,7 @@ drawn at random and can be drawn again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMembershipScores(a), newMembershipScore(a), newMembershipEval(a), newMembershipClaim(a),
+	cmd.AddCommand(newMembershipScores(a), newMembershipScore(a), newMembershipEval(a), newMembershipClaim(a), newMembershipInfer(a),
 		newMembershipCalibrate(a), newMembershipExport(a))
 	return cmd
 }
@@ -86,7 +87,9 @@ type membershipData struct {
 func (f *membershipFlags) table(ctx context.Context, path string, gate bool) (d membershipData, err error) {
 	list := f.scores
 	if list == "" {
-		list = membership.Must
+		if list = f.fallback; list == "" {
+			list = membership.Must
+		}
 	}
 	if f.list, err = membership.Parse(list); err != nil {
 		return d, err
