@@ -118,6 +118,31 @@ func TestClopperPearson(t *testing.T) {
 	near(t, "AUC 1, n 100", LogitInterval(1, 0, .95, 100)[0], .963783307, 1e-9)
 }
 
+// TestWeightedWalk: with every text once, the bootstrap's walk gives the AUC and the
+// rates themselves, ties included.
+func TestWeightedWalk(t *testing.T) {
+	s := []float64{3, 2, 2, 1, 2, 2, 1, 0, 0, 5}
+	y := []int{1, 1, 1, 1, 0, 0, 0, 0, 0, 0}
+	l, _, err := newLabelled(s, y, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, n := l.split()
+	auc, _, err := stat.AUC(m, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ones := make([]float64, len(l.class))
+	for i := range ones {
+		ones[i] = 1
+	}
+	fpr := []float64{.1, 1.0 / 6, .5, .7, .99}
+	near(t, "AUC", l.weighted(ones, fpr, func(i int, tpr float64) {
+		near(t, fmt.Sprintf("TPR at %v", fpr[i]), tpr, l.rate(fpr[i], .95).TPR, 1e-12)
+	}), auc, 1e-12)
+	near(t, "TPR at one of six", l.rate(1.0/6, .95).TPR, .25, 1e-12) // by hand: only 5 stands above 3
+}
+
 func TestUndefinedIsWorstCase(t *testing.T) {
 	s, l := labels(append(slices.Clone(smallM), math.NaN()), append(slices.Clone(smallN), math.NaN()))
 	b, err := Evaluate(s, l, nil, Options{})

@@ -227,6 +227,10 @@ func TestNGrams(t *testing.T) {
 	if o, err := NGrams("", "x y"); err != nil || o.Index != 0 {
 		t.Errorf("a refusal: %+v, %v", o, err)
 	}
+	// A shorter run that ends later takes nothing from a longer one (by hand).
+	if o, _ = NGrams("a b c d", "a b c x c d"); o.Common[2] != 4 || o.Common[3] != 3 || o.LongestWords != 3 {
+		t.Errorf("overlapping runs: %+v", o)
+	}
 	// Punctuation stands apart, case counts, composed and decomposed letters agree.
 	if o, _ = NGrams("Caf\u00e9, bar", "Cafe\u0301, Bar"); o.Common[1] != 2 || o.LongestWords != 2 {
 		t.Errorf("NFC and punctuation: %+v", o)

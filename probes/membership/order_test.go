@@ -65,6 +65,14 @@ func TestOrderVector(t *testing.T) {
 	}
 }
 
+// TestOrderTies: a shuffle that scores the same counts against the published order.
+func TestOrderTies(t *testing.T) {
+	ranks, gain := ranksOf([]Shard{{-1, []float64{-1, -2, -3}}, {-1, []float64{-1 - 1e-14, 0, -3}}, {-1, []float64{-2, -2, -2}}})
+	if ranks[0] != 2 || ranks[1] != 3 || ranks[2] != 1 || gain[0] != 1 {
+		t.Errorf("ranks %v, gains %v; want ranks 2 3 1", ranks, gain)
+	}
+}
+
 func TestOrderTiers(t *testing.T) {
 	r, err := Order(vectorShards, examples(gen.New(1), 80, true), OrderOptions{B: 999})
 	if err != nil || r.Verdict.Tier != probes.TierC || len(r.P) != 0 || codes(r)[0] != "order-not-exchangeable" {
