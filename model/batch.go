@@ -103,12 +103,13 @@ func (m *Model) pack(items []*item, batchTokens int) []batch {
 	return out
 }
 
-// shrink halves the rows of a batch that is not full. On the Go backend the
-// values of a row do not depend on the number of rows once all products are
-// large (TestInvariance: bit for bit); elsewhere a bucket keeps its one shape.
+// shrink halves the rows of a batch that is not full. With the Go backend's
+// vector kernels the values of a row do not depend on the number of rows once
+// all products are large (TestInvariance: bit for bit, AVX-512 and AVX2);
+// elsewhere a bucket keeps its one shape.
 func (m *Model) shrink(b batch) int {
 	B := b.B
-	if !m.eng.backend.HasSharedBuffers() {
+	if !SIMD || !m.eng.backend.HasSharedBuffers() {
 		return B
 	}
 	for least := max(len(b.items), m.spec.leastRows(b.T)); (B+1)/2 >= least; {

@@ -19,7 +19,7 @@ import (
 
 // edited is a reference checkpoint with a changed configuration or changed tensors.
 type edited struct {
-	*weights.Checkpoint
+	ck     *weights.Checkpoint // not embedded: its 16-bit values would go past the edits
 	config map[string]any
 	infos  []weights.Info
 	values func(name string, x []float32)
@@ -32,7 +32,7 @@ func edit(t testing.TB, name string) *edited {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edited{Checkpoint: ck, config: map[string]any{}}
+	e := &edited{ck: ck, config: map[string]any{}}
 	if err := json.Unmarshal(b, &e.config); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func (e *edited) Config() *weights.Config {
 func (e *edited) Tensors() iter.Seq[weights.Info] { return slices.Values(e.infos) }
 
 func (e *edited) F32(name string, dst []float32) error {
-	if err := e.Checkpoint.F32(strings.TrimSuffix(name, "~"), dst); err != nil {
+	if err := e.ck.F32(strings.TrimSuffix(name, "~"), dst); err != nil {
 		return err
 	}
 	if e.values != nil {
