@@ -49,7 +49,7 @@ drawn at random and can be drawn again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMembershipScores(a), newMembershipScore(a), newMembershipEval(a), newMembershipClaim(a), newMembershipInfer(a),
+	cmd.AddCommand(newMembershipScores(a), newMembershipScore(a), newMembershipEval(a), newMembershipClaim(a), newMembershipInfer(a), newMembershipExtract(a),
 		newMembershipCalibrate(a), newMembershipExport(a))
 	return cmd
 }
