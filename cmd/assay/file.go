@@ -18,7 +18,9 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 		if err != nil {
 			f.Close()
 			os.Remove(f.Name())
-			err = fault.Retryf("io", "write %s: %w", path, err)
+			if fault.As(err) == nil {
+				err = fault.Retryf("io", "write %s: %w", path, err)
+			}
 		}
 	}()
 	if err = write(f); err != nil {
