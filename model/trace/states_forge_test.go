@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -211,5 +214,53 @@ func TestStatesPlanLimits(t *testing.T) {
 		if _, err := NewStatesPlan(docs[:len(labels)+2], oneView(1, 0), PlanOptions{}); fault.As(err) == nil || fault.As(err).Code != "bad-pair" {
 			t.Errorf("%s: %v, want bad-pair", name, err)
 		}
+	}
+}
+
+// On the operating system's files: a second writer is refused while the first is
+// open, a mapped file is read, and its name is free again when it is closed.
+func TestStatesFiles(t *testing.T) {
+	s := testSet(8, PlanOptions{Cells: 2, Sample: 2, Seed: 1})
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	w, err := CreateStates(path, s.plan(t, 0, 8), s.header())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ResumeStates(path, s.plan(t, 0, 8), s.header()); runtime.GOOS != "windows" && (fault.As(err) == nil || fault.As(err).Class != fault.Retry || !strings.Contains(err.Error(), "another process")) {
+		t.Errorf("second writer: %v", err)
+	}
+	for i := range 8 {
+		if err := s.add(w, i); err != nil {
+			t.Fatal(err)
+		}
+		if i == 5 {
+			if err := w.Save(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d := newMem()
+	s.write(t, d, "x", 0, 8, 1, gen.New(1))
+	b, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(b, d.files["x"].b) {
+		t.Errorf("the file on disk differs: %v", err)
+	}
+	f, err := OpenStates(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ok := f.Rows(0, 1)
+	if !ok || !f.Verified() || m.Row(2)[4] != s.layers[1][2][4] {
+		t.Errorf("rows %v", ok)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	names, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(names) != 1 {
+		t.Errorf("files left: %v, %v", names, err)
 	}
 }

@@ -117,7 +117,10 @@ func resumeStates(path string, p *StatesPlan, h StatesHeader, o StatesOptions) (
 		return nil, openError(w.partial(), err)
 	}
 	w.f = f
-	if err := w.restore(f, size); err != nil {
+	if err = w.lock(); err == nil {
+		err = w.restore(f, size)
+	}
+	if err != nil {
 		f.Close() // the first error is the one to report
 		return nil, err
 	}

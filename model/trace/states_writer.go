@@ -179,11 +179,22 @@ func createStates(path string, p *StatesPlan, h StatesHeader, o StatesOptions) (
 		return nil, openError(w.partial(), err)
 	}
 	w.f = f
-	if err := w.start(); err != nil {
+	if err = w.lock(); err == nil {
+		err = w.start()
+	}
+	if err != nil {
 		f.Close() // the first error is the one to report
 		return nil, err
 	}
 	return w, nil
+}
+
+// lock keeps a second process from writing into the same partial file.
+func (w *StatesWriter) lock() error {
+	if err := lockFile(w.f); err != nil {
+		return fault.Retryf("in-use", "trace: %s: another process writes it: %w", w.partial(), err)
+	}
+	return nil
 }
 
 func (w *StatesWriter) partial() string { return w.path + ".partial" }
