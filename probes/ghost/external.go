@@ -150,7 +150,7 @@ func (e External) result(rows []ExternalRow, planted, controls []float64, ref bo
 		statistic = StatRef
 	}
 	res := probes.Result{
-		Schema: probes.Schema, Test: "ghost.external", Version: 1, Inputs: inputs,
+		Schema: probes.Schema, Test: "ghost.external", Version: 1, Inputs: append([]probes.Input{}, inputs...),
 		Settings: map[string]any{"statistic": statistic, "per": "token, prefix included", "prefix": e.Prefix},
 		N:        map[string]int{"planted": len(planted), "controls": len(controls)},
 		P:        []probes.PValue{},

@@ -301,7 +301,7 @@ func meanOf(x []float64) float64 { return stat.Sum(x) / float64(len(x)) }
 
 func (t *run) finish(tier probes.Tier) (Outcome, error) {
 	r, s := &t.out.Result, t.set
-	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "ghost", 1, t.ev.Inputs, t.o.Seed
+	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "ghost", 1, append([]probes.Input{}, t.ev.Inputs...), t.o.Seed
 	n := map[string]int{"secrets": s.Secrets, "controls": s.Controls, "wrappers": t.sus.w, "controls_excluded": len(t.ev.Leaked)}
 	for name, v := range r.N {
 		n[name] = v
@@ -338,7 +338,7 @@ func (t *run) finish(tier probes.Tier) (Outcome, error) {
 	}
 	r.Verdict = verdict(tier, *primary, t.plan.Alpha)
 	if tier == probes.TierC {
-		r.P = []probes.PValue{}
+		r.P = []probes.PValue{} // an empty list, not null, in JSON
 	}
 	if r.Warnings == nil {
 		r.Warnings = []probes.Warning{}

@@ -59,7 +59,7 @@ func Claim(name string, suspect, control []Case, g Ground, o Options, inputs []p
 		return probes.Result{}, nil, err
 	}
 	res := probes.Result{
-		Schema: probes.Schema, Test: "membership.claim", Version: 1, Inputs: inputs, Seed: o.Seed, P: []probes.PValue{}, Warnings: warnings,
+		Schema: probes.Schema, Test: "membership.claim", Version: 1, Inputs: append([]probes.Input{}, inputs...), Seed: o.Seed, P: []probes.PValue{}, Warnings: append([]probes.Warning{}, warnings...),
 		Settings: map[string]any{"score": name, "alpha": o.Alpha, "level": o.Level, "replicates": o.B, "checks": checks},
 		N:        map[string]int{"suspects": len(suspect), "controls": len(control), "groups": b.Groups, "undefined": b.Undefined},
 	}

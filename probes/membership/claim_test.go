@@ -224,3 +224,16 @@ func TestAssignment(t *testing.T) {
 		t.Errorf("moved label: %v", err)
 	}
 }
+
+// TestJSONHasNoNulls: lists are empty, never null, whatever the tier.
+func TestJSONHasNoNulls(t *testing.T) {
+	g := gen.New(1)
+	r, _, err := Claim("loss", cases(g, "s", 30, 0), cases(g, "c", 30, 0), Ground{Assignment: nil, Gate: cleanGate}, Options{B: 9}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.JSON()
+	if err != nil || bytes.Contains(b, []byte("null")) {
+		t.Errorf("%v: %s", err, b)
+	}
+}

@@ -67,7 +67,7 @@ func Cutoff(texts []Dated, o CutoffOptions) (probes.Result, error) {
 	}
 	main.Name = "tau"
 	res := probes.Result{
-		Schema: probes.Schema, Test: "membership.cutoff", Version: 1, Inputs: o.Inputs, Seed: o.Seed, P: []probes.PValue{}, Warnings: []probes.Warning{},
+		Schema: probes.Schema, Test: "membership.cutoff", Version: 1, Inputs: append([]probes.Input{}, o.Inputs...), Seed: o.Seed, P: []probes.PValue{}, Warnings: []probes.Warning{},
 		Settings: map[string]any{"bandwidth_days": o.Bandwidth, "donut_days": o.Donut, "by_month": o.Months, "alpha": o.Alpha, "blind": o.Blind},
 		N:        map[string]int{"texts": len(texts), "used": main.N},
 	}

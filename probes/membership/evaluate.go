@@ -71,7 +71,7 @@ func Eval(t Table, o EvalOptions) (Evaluated, error) {
 	out := Evaluated{Names: t.Names}
 	res := &out.Result
 	*res = probes.Result{
-		Schema: probes.Schema, Test: "membership.eval", Version: 1, Inputs: o.Inputs, Seed: o.Seed, P: []probes.PValue{}, Warnings: slices.Concat(warnings, t.Warnings, o.Extra),
+		Schema: probes.Schema, Test: "membership.eval", Version: 1, Inputs: append([]probes.Input{}, o.Inputs...), Seed: o.Seed, P: []probes.PValue{}, Warnings: append(append(append([]probes.Warning{}, warnings...), t.Warnings...), o.Extra...),
 		Settings: map[string]any{"scores": t.Names, "primary": o.Primary, "alpha": o.Alpha, "level": o.Level, "fpr": o.FPR, "replicates": o.B,
 			"checks": checks, "weights": t.Weights, "tokenizer": t.Tokenizer, "policy": t.Policy, "collapse": o.Collapse},
 	}

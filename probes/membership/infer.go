@@ -131,7 +131,7 @@ func Infer(s, v Features, o InferOptions) (probes.Result, error) {
 		tier = probes.TierC
 	}
 	res := probes.Result{
-		Schema: probes.Schema, Test: "membership.infer", Version: 1, Inputs: o.Inputs, P: []probes.PValue{}, Warnings: warnings,
+		Schema: probes.Schema, Test: "membership.infer", Version: 1, Inputs: append([]probes.Input{}, o.Inputs...), P: []probes.PValue{}, Warnings: append([]probes.Warning{}, warnings...),
 		Settings: map[string]any{"alpha": o.Alpha, "replicates": o.B, "seed": o.Seed, "splits": o.Splits, "features": s.Names, "lambda": 1, "checks": checks},
 		N:        map[string]int{"suspects": len(s.Rows), "unseen": len(v.Rows), "features": len(s.Names)},
 	}
@@ -140,9 +140,6 @@ func Infer(s, v Features, o InferOptions) (probes.Result, error) {
 	o.Ground.blind(&res)
 	if tier == probes.TierC {
 		res.Verdict = verdictC("the two sets score differently by " + fmt.Sprintf("%.3g log odds", r.diff) + "; checks that failed: " + failed(checks))
-		if res.Warnings == nil {
-			res.Warnings = []probes.Warning{}
-		}
 		return res, nil
 	}
 	const h0 = "suspect and unseen texts are exchangeable"
@@ -151,9 +148,6 @@ func Infer(s, v Features, o InferOptions) (probes.Result, error) {
 		logP("null_run", null.logP, "the same test between two halves of the unseen set", h0))
 	res.Verdict = verdictB(ln, o.Alpha, "the suspect set scores unlike exchangeable unseen texts: as a set it was trained on", "the suspect set scores like the unseen texts")
 	res.Verdict.Tier = tier
-	if res.Warnings == nil {
-		res.Warnings = []probes.Warning{}
-	}
 	return res, nil
 }
 

@@ -58,7 +58,7 @@ func Order(shards []Shard, examples []Example, o OrderOptions) (probes.Result, e
 		return probes.Result{}, err
 	}
 	res := probes.Result{
-		Schema: probes.Schema, Test: "membership.order", Version: 1, Inputs: o.Inputs, Seed: o.Seed, Warnings: []probes.Warning{},
+		Schema: probes.Schema, Test: "membership.order", Version: 1, Inputs: append([]probes.Input{}, o.Inputs...), Seed: o.Seed, Warnings: []probes.Warning{},
 		N: map[string]int{"shards": len(shards), "shuffles": m, "examples": len(examples)},
 	}
 	tier, checks, err := o.grade(examples)

@@ -77,7 +77,7 @@ func Compare(a, b Sample, o Options) (probes.Result, error) {
 	if r.P == nil {
 		r.P = []probes.PValue{}
 	}
-	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "perplexity.vs", 1, o.Inputs, o.Seed
+	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "perplexity.vs", 1, append([]probes.Input{}, o.Inputs...), o.Seed
 	r.N = map[string]int{"documents": len(a.Units), "documents_used": len(ua), "units": j.n}
 	r.Settings = settings(a, o)
 	r.Settings["b"] = settings(b, o)

@@ -237,7 +237,7 @@ func samplePart(r *trace.Reader) Sample {
 
 func explained(p Parts, docs int, a, b Sample) probes.Result {
 	r := probes.Result{
-		Schema: probes.Schema, Test: "perplexity.explain", Version: 1,
+		Schema: probes.Schema, Test: "perplexity.explain", Version: 1, Inputs: []probes.Input{},
 		Settings: map[string]any{"a": settings(a, Options{}.withDefaults()), "b": settings(b, Options{}.withDefaults())},
 		N:        map[string]int{"documents": docs, "tokens_a": int(p.TokensA), "tokens_b": int(p.TokensB)},
 		P:        []probes.PValue{}, Warnings: []probes.Warning{},

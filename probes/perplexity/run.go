@@ -424,7 +424,7 @@ func (j *job) finish() {
 			bytes += u.Bytes
 		}
 	}
-	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "perplexity", 1, j.o.Inputs, j.o.Seed
+	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "perplexity", 1, append([]probes.Input{}, j.o.Inputs...), j.o.Seed
 	r.N = map[string]int{
 		"documents": len(s.Units), "documents_undefined": len(s.Units) - len(j.use), "units": j.n,
 		"tokens_scored": int(scored), "tokens_total": int(total), "bytes": int(bytes), "windows": int(windows),
