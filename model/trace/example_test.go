@@ -61,3 +61,55 @@ func Example() {
 	// greeting 1 -0.5 [NaN -0.5]
 	// <nil> 0
 }
+
+// Two documents of two labels at one layer: the cells hold what a test of
+// separation needs, whatever the number of documents.
+func ExampleOpenStates() {
+	dir, err := os.MkdirTemp("", "states")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s.safetensors")
+
+	docs := []trace.DocInfo{{ID: "a", Label: "safe", Tokens: 3, Span: 2}, {ID: "b", Label: "unsafe", Tokens: 3, Span: 2}}
+	views := []trace.View{{Tap: "resid_post", Pool: "mean", Span: "text", Layers: []int{12}, Width: 2}}
+	plan, err := trace.NewStatesPlan(docs, views, trace.PlanOptions{Sample: 512, Seed: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	w, err := trace.CreateStates(path, plan, trace.StatesHeader{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i, x := range [][]float32{{1, 2}, {3, 4}} {
+		if err := w.Add(i, 0, [][]float32{x}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	if err := w.Close(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	s, err := trace.OpenStates(path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	c, err := s.Cells(0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i := range c.Len() {
+		fmt.Println(s.Header().Labels[c.Info[i].Label], c.N(i), c.Sum(i, 0))
+	}
+	// Output:
+	// safe 1 [1 2]
+	// unsafe 1 [3 4]
+}
