@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"assay/internal/fault"
 	"assay/weights"
@@ -371,6 +372,8 @@ func TestContradictions(t *testing.T) {
 		{"gpt_neo", kv{"attention_types": list(list(list("global"))), "attention_layers": nil}, "attention_types"},
 		{"gpt_neo", kv{"attention_types": list(list(list("global"), 1e9)), "attention_layers": nil}, "attention_types"},
 		{"gpt_neo", kv{"attention_types": list(list(list("global"), -1.0)), "attention_layers": nil}, "attention_types"},
+		{"gpt_neo", kv{"attention_types": list(list(list("global", "local", "global", "local"), float64(1<<62))), "attention_layers": nil}, "attention_types"},
+		{"gpt_neo", kv{"attention_types": list(list(list("global"), 4000.0), list(list("local"), 4000.0)), "attention_layers": nil}, "attention_types"},
 		{"gpt_neo", kv{"window_size": 0.0}, "window_size"},
 		{"gptj", kv{"rotary_dim": 7.0}, "rotary_dim"},
 		{"gptj", kv{"rotary_dim": 18.0}, "rotary_dim"},
@@ -535,6 +538,19 @@ func TestRewritten(t *testing.T) {
 	}
 	if len(rewritten) < 60 {
 		t.Errorf("%d configurations, want those of all variants and checkpoints", len(rewritten))
+	}
+}
+
+// A configuration whose every layer is a kind of its own costs no more than its
+// layers: comparing each with each took minutes.
+func TestManyKinds(t *testing.T) {
+	start := time.Now()
+	_, _, s, err := resolveMap(t, map[string]any{"model_type": "gpt2", "n_layer": 1e9, "scale_attn_by_inverse_layer_idx": true})
+	if err != nil || len(s.Kinds) != maxLayers || len(s.Layers) != maxLayers {
+		t.Fatalf("%d kinds, %v", len(s.Kinds), err)
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("took %v", d)
 	}
 }
 

@@ -128,7 +128,8 @@ func (c *conf) localLayers(n int) []bool {
 	for _, t := range types {
 		var of []string
 		var times int
-		if json.Unmarshal(t[0], &of) != nil || json.Unmarshal(t[1], &times) != nil || times < 0 || times*len(of) > maxLayers {
+		if json.Unmarshal(t[0], &of) != nil || json.Unmarshal(t[1], &times) != nil || times < 0 ||
+			times > maxLayers || len(kinds)+times*len(of) > maxLayers {
 			c.Refuse(key, "a list of [kinds, times]")
 			return nil
 		}

@@ -55,13 +55,3 @@ func gptNeoX() *Family {
 		},
 	}
 }
-
-// repeat adds n layers.
-func (s *Spec) repeat(n int, block func(l int) Block) error {
-	for l := range min(n, maxLayers) {
-		if err := s.add(block(l)); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -171,7 +171,7 @@ func (d modern) read(c *conf) (s *Spec, b Block, layers int) {
 	default:
 		kv = c.IntOr("num_key_value_heads", d.kv)
 	}
-	hd := d.headDim
+	var hd int
 	switch {
 	case d.headDim != 0:
 		hd = c.IntOr("head_dim", d.headDim)

@@ -203,19 +203,36 @@ func (s *Spec) Digest() (string, error) {
 // Block returns the block of layer l.
 func (s *Spec) Block(l int) *Block { return &s.Kinds[s.Layers[l]] }
 
-// add appends a layer, reusing the kind of an equal earlier one.
-func (s *Spec) add(b Block) error {
-	want, err := json.Marshal(b)
-	if err != nil {
-		return fmt.Errorf("model: spec: %w", err)
+// repeat adds n layers; a layer whose block equals an earlier one shares its kind.
+func (s *Spec) repeat(n int, block func(l int) Block) error {
+	seen := map[string]int{} // by JSON: a configuration may ask for thousands of kinds
+	kind := func(b *Block) (string, error) {
+		k, err := json.Marshal(b)
+		if err != nil {
+			return "", fmt.Errorf("model: spec: %w", err)
+		}
+		return string(k), nil
 	}
 	for i := range s.Kinds {
-		if have, err := json.Marshal(s.Kinds[i]); err == nil && bytes.Equal(have, want) {
-			s.Layers = append(s.Layers, i)
-			return nil
+		k, err := kind(&s.Kinds[i])
+		if err != nil {
+			return err
 		}
+		seen[k] = i
 	}
-	s.Kinds = append(s.Kinds, b)
-	s.Layers = append(s.Layers, len(s.Kinds)-1)
+	for l := range min(n, maxLayers) {
+		b := block(l)
+		k, err := kind(&b)
+		if err != nil {
+			return err
+		}
+		i, ok := seen[k]
+		if !ok {
+			i = len(s.Kinds)
+			seen[k] = i
+			s.Kinds = append(s.Kinds, b)
+		}
+		s.Layers = append(s.Layers, i)
+	}
 	return nil
 }
