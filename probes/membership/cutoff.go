@@ -26,7 +26,7 @@ type CutoffOptions struct {
 	Months    bool    // dates are known by the month only: cluster the error by month
 	Alpha     float64 // 0 = .05
 	Level     float64 // 0 = .95
-	Blind     string  // what the blind covariate is, for the page
+	Blind     string  // what the blind covariate is, kept in the settings
 	Inputs    []probes.Input
 	Seed      uint64
 }

@@ -16,7 +16,7 @@ func near(t *testing.T, name string, got, want, tol float64) {
 	}
 }
 
-// toy is the six-token document of the trace page; position 0 is not scored.
+// toy is the six-token document of the trace tests; position 0 is not scored.
 func toy() *Item {
 	nan := float32(math.NaN())
 	t := trace.Tokens{

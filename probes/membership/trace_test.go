@@ -423,7 +423,7 @@ func benchItems(total int) []*Item {
 	return out
 }
 
-// BenchmarkScores evaluates every score of the page on a million token rows.
+// BenchmarkScores evaluates nearly every score on a million token rows.
 func BenchmarkScores(b *testing.B) {
 	list, err := Parse("loss,zlib,zlib:char,zlib:bits,lower,ref,ref:ratio,ref:bits,mink:.1,mink:.2,mink:.3,maxk:.2,minkpp:.2,minkpp:plain:.2,rank,logrank,recall,conrecall,neigh,dcpdd,surp,wbc,ez,dyn:slope,dyn:below,dyn:div,dyn:cut,dyn:rep")
 	if err != nil {

@@ -253,7 +253,7 @@ func TestChoices(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
-	// The tile vector of the trace page: the words are "the", " quick", "日本", "fox".
+	// The tiles of a byte-level tokenizer (tokenizers 0.23): the words are "the", " quick", "日本", "fox".
 	text := []byte("the quick 日本\n fox ")
 	d := cut([]int64{3, 9, 10, 13, 13, 13, 16, 16, 16, 17, 21, 22}, 0, 1, func(int64, int64, int32) float64 { return math.Ln2 })
 	ws, err := Words(d, text)

@@ -183,7 +183,7 @@ func TestUnits(t *testing.T) {
 	if got := trace.TextDoc(0, "x", []byte("a b ")).Pieces; got != 3 {
 		t.Errorf("pieces %d, want 3 (Python re.split)", got)
 	}
-	// Four scored tokens of the trace page's toy text.
+	// The toy text of the trace package's tests: five scored tokens.
 	toy := Unit{ID: "toy", Nats: 6.196277142, Squares: 13.142397867, Tokens: 5, Total: 6, Words: 1, Pieces: 1, Bytes: 12, Chars: 12}
 	r, _ = Run(Sample{Units: []Unit{toy}}, Options{})
 	near(t, "toy ppl_token", value(t, r, "ppl_token"), 3.453041471, 1e-8)
