@@ -119,6 +119,9 @@ func inspect(ctx context.Context, path string, digest, listing bool, accept []st
 		}
 	}
 	in.Warnings = ck.Warnings()
+	if in.Model != nil {
+		in.Warnings = append(in.Warnings, in.Model.Warnings...)
+	}
 	in.Runs = len(in.Reasons) == 0
 	return in, nil
 }

@@ -127,6 +127,9 @@ func (s *session) made() trace.Made {
 	for _, w := range s.ck.Warnings() {
 		made.Warnings = append(made.Warnings, trace.Warning{Code: w.Code, Text: w.Text})
 	}
+	for _, w := range s.info.Warnings {
+		made.Warnings = append(made.Warnings, trace.Warning{Code: w.Code, Text: w.Text})
+	}
 	if s.tok != nil {
 		for _, w := range s.tok.Warnings() {
 			made.Warnings = append(made.Warnings, trace.Warning{Code: w.Code, Text: w.Text})
