@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"math"
 
 	"assay/weights"
@@ -72,7 +73,7 @@ func (r *reader) matrix(key string) (matrix, error) {
 // tensor makes a tensor of x on the backend.
 func (m *Model) tensor(dims []int, x matrix) (*tensors.Tensor, error) {
 	if x.len() != size(dims) {
-		return nil, errSize(x.len(), dims)
+		return nil, fmt.Errorf("model: %d values for shape %v", x.len(), dims)
 	}
 	switch {
 	case x.bits == nil:
