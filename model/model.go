@@ -62,7 +62,8 @@ type Model struct {
 }
 
 // Load reads a checkpoint's configuration and weights. It refuses whatever it
-// cannot run exactly.
+// cannot run exactly. It sets the collector of the process (growth of a quarter,
+// a limit of Options.Memory) and, with Options.Threads, its GOMAXPROCS.
 func Load(ctx context.Context, ck Source, o Options) (m *Model, err error) {
 	d, err := Describe(ck, o.AcceptKeys...)
 	if err != nil {
