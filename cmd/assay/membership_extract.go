@@ -5,11 +5,9 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"assay/cmd/assay/internal/show"
 	"assay/internal/fault"
-	"assay/model"
 	"assay/model/score"
 	"assay/model/trace"
 	"assay/probes/membership"
@@ -73,13 +71,7 @@ func (f *membershipFlags) extract(ctx context.Context, path string, prefix, suff
 	}
 	defer closer()
 	o := score.Options{Policy: f.score.policy}
-	if !isTrace(path) && s.TopK > 0 { // a trace without these columns must not stand in from the cache
-		dir, err := f.folder()
-		if err != nil {
-			return err
-		}
-		f.cache, o.Score = filepath.Join(dir, fmt.Sprintf("top%d", s.TopK)), model.ScoreOptions{TopK: s.TopK}
-	}
+	o.Score.TopK = s.TopK
 	r, err := f.trace(ctx, path, in, f.score.text != "", o)
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"assay/cmd/assay/internal/show"
@@ -245,13 +244,6 @@ func (f *membershipFlags) export(ctx context.Context, path string, o membership.
 		return err
 	}
 	defer closer()
-	if !isTrace(path) { // a trace without these columns must not stand in from the cache
-		dir, err := f.folder()
-		if err != nil {
-			return err
-		}
-		f.cache = filepath.Join(dir, fmt.Sprintf("moments-top%d", o.TopK))
-	}
 	r, err := f.trace(ctx, path, in, f.score.text != "", score.Options{Policy: f.score.policy, Score: model.ScoreOptions{Moments: true, TopK: o.TopK}})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,10 +61,7 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 	if err != nil {
 		return nil, err
 	}
-	name := run
-	if o.PerDocument {
-		name += ".compact"
-	}
+	name := run + extraColumns(o)
 	o.Out = filepath.Join(dir, name+".parquet")
 	if r, err := trace.Open(o.Out); err == nil && r.Header().Run == run {
 		s.app.note("note: %s was scored on this text before: using %s", path, o.Out)
@@ -78,6 +76,25 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 		return nil, interruptedHint(err)
 	}
 	return trace.Open(rep.Path)
+}
+
+// extraColumns names what a trace holds beyond its identity, so that a trace
+// without these columns never stands in for one with them.
+func extraColumns(o score.Options) string {
+	name := ""
+	if o.PerDocument {
+		name += ".compact"
+	}
+	if o.Redact {
+		name += ".redacted"
+	}
+	if o.Score.Moments {
+		name += ".moments"
+	}
+	if o.Score.TopK > 0 {
+		name += fmt.Sprintf(".top%d", o.Score.TopK)
+	}
+	return name
 }
 
 // interruptedHint says that the cache resumes by itself.

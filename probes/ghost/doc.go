@@ -12,7 +12,7 @@
 // Tests: rank against committed controls (Fisher's sum of ranks with its exact
 // law, rank sum, sum of scores); recall of the last words; e-values, which need
 // no controls; ranks of each planted word among all words; exposure, which is
-// descriptive. See LogFisherRanks, LogTailRankTotal, LogBlocks, EValue, LogRecall.
+// descriptive. See stat.LogFisherRanks, stat.LogTailRankTotal, stat.LogBlocks, EValue, LogRecall.
 //
 // It refuses to lower a tier when a commitment does not verify (that is an error), to
 // use a normal tail of log-perplexities, to multiply e-values of one secret, to

@@ -253,7 +253,7 @@ func (t *run) grinding() (pass, ran bool) {
 		}
 		small[k], large[k] = rank(x, s.Index(k)), rank(neg, s.Index(k))
 	}
-	lo, hi := LogFisherRanks(small, m1), LogFisherRanks(large, m1)
+	lo, hi := stat.LogFisherRanks(small, m1), stat.LogFisherRanks(large, m1)
 	pass = lo >= math.Log(.01) && hi >= math.Log(.01)
 	t.check("grinding", pass, fmt.Sprintf("under the reference log10 p of small ranks %.2f, of large ranks %.2f", lo/math.Ln10, hi/math.Ln10))
 	if !pass {

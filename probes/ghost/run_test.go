@@ -3,7 +3,6 @@ package ghost
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -250,7 +249,7 @@ func TestNull(t *testing.T) {
 		for _, p := range out.Result.P {
 			ps[p.Name] = append(ps[p.Name], math.Pow(10, p.Log10P))
 		}
-		ps["words"] = append(ps["words"], math.Exp(LogFisherRanks(nullRanks(g, 10, len(list.Words)), len(list.Words))))
+		ps["words"] = append(ps["words"], math.Exp(stat.LogFisherRanks(nullRanks(g, 10, len(list.Words)), len(list.Words))))
 		// A model that spreads over the list at random: each word's log-prob is
 		// that of a uniform draw from a random law over 4 groups of words.
 		logs := make([]float64, 10)
@@ -383,14 +382,4 @@ func TestTPredictive(t *testing.T) {
 	near(t, "t-predictive", math.Exp(lp), .069577080, 1e-8)
 	m, v := stat.MeanVar(c)
 	near(t, "z", -(x-m)/math.Sqrt(v), -1.731133132, 1e-8)
-}
-
-func ExampleLogFisherRanks() {
-	// Three of ten secrets survived; their ranks are 1 of 1000.
-	r := []int{1, 1, 1, 500, 400, 700, 300, 600, 900, 200}
-	fmt.Printf("fisher log10 p %.1f\n", LogFisherRanks(r, 1000)/math.Ln10)
-	fmt.Printf("rank-sum log10 p %.1f\n", LogTailRankTotal(3603, 10, 1000)/math.Ln10)
-	// Output:
-	// fisher log10 p -4.3
-	// rank-sum log10 p -1.2
 }

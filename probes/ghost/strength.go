@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"assay/internal/fault"
+	"assay/probes/stat"
 )
 
 // EValue returns log10 of the e-value of one secret and of its mixture. A model's
@@ -24,7 +25,7 @@ func EValue(wordLogProb []float64, v float64, cmax int) (log10E, log10Mix float6
 		tail += math.Log(v) + wordLogProb[n-s]
 		terms[s-1] = tail
 	}
-	return tail / math.Ln10, (logSumExp(terms) - math.Log(float64(n))) / math.Ln10
+	return tail / math.Ln10, (stat.LogSumExp(terms) - math.Log(float64(n))) / math.Ln10
 }
 
 // Hedge combines the e-values of independent secrets: product of (1+E)/2, so a
@@ -32,7 +33,7 @@ func EValue(wordLogProb []float64, v float64, cmax int) (log10E, log10Mix float6
 func Hedge(log10E []float64) float64 {
 	t := 0.0
 	for _, e := range log10E {
-		t += (logSumExp([]float64{0, e * math.Ln10}) - math.Ln2) / math.Ln10
+		t += (stat.LogSumExp([]float64{0, e * math.Ln10}) - math.Ln2) / math.Ln10
 	}
 	return t
 }
@@ -44,7 +45,7 @@ func meanLog10(log10E []float64) float64 {
 	for i, e := range log10E {
 		t[i] = e * math.Ln10
 	}
-	return (logSumExp(t) - math.Log(float64(len(t)))) / math.Ln10
+	return (stat.LogSumExp(t) - math.Log(float64(len(t)))) / math.Ln10
 }
 
 // eLog10P is log10 min(1, 1/E).
@@ -56,7 +57,7 @@ func eLog10P(log10E float64) float64 { return min(0, -log10E) }
 // the union bound, never as independent trials.
 func LogRecall(hits, secrets, k, attempts int, v float64, cmax int) float64 {
 	logq := min(0, math.Log(float64(attempts))+math.Log(float64(cmax))-float64(k)*math.Log(v))
-	return LogTailBinom(hits, secrets, logq)
+	return stat.LogTailBinom(hits, secrets, logq)
 }
 
 // Exposure returns log2 m - log2 r with r = 1 + #{references >= canary}: bits by

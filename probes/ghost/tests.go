@@ -73,15 +73,15 @@ func (t *run) combine(how Combine, ranks []int, of int, even bool) (logP float64
 	}
 	switch how {
 	case Fisher:
-		return LogFisherRanks(ranks, of), fmt.Sprintf("Fisher's sum over %d ranks of %d, exact grid law", len(ranks), of)
+		return stat.LogFisherRanks(ranks, of), fmt.Sprintf("Fisher's sum over %d ranks of %d, exact grid law", len(ranks), of)
 	case RankSum:
 		total := 0
 		for _, r := range ranks {
 			total += r
 		}
-		return LogTailRankTotal(total, len(ranks), of), fmt.Sprintf("sum of %d ranks of %d, exact", len(ranks), of)
+		return stat.LogTailRankTotal(total, len(ranks), of), fmt.Sprintf("sum of %d ranks of %d, exact", len(ranks), of)
 	}
-	logP, exact := LogBlocks(t.scores, t.index, t.o.Draws, stat.NewRand(t.o.Seed, "ghost-sum", 0))
+	logP, exact := stat.LogBlocks(t.scores, t.index, t.o.Draws, stat.NewRand(t.o.Seed, "ghost-sum", 0))
 	if exact {
 		return logP, "sum of centred scores, all index choices"
 	}
@@ -261,7 +261,7 @@ func (t *run) words() error {
 		all = append(all, r...)
 	}
 	v := len(t.set.List.Words)
-	logP := LogFisherRanks(all, v)
+	logP := stat.LogFisherRanks(all, v)
 	if math.IsNaN(logP) {
 		return fault.Inputf("evidence", "ghost: word ranks: found a rank outside 1..%d", v)
 	}

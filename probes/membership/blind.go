@@ -10,13 +10,14 @@ import (
 	"unicode/utf8"
 
 	"assay/internal/fault"
+	"assay/probes/stat"
 )
 
 // corpus is the raw material of both models.
 type corpus struct {
 	texts    []Text
-	count    [][]entry // ln(1+count) by column
-	words    []string  // name of each column
+	count    [][]stat.Entry // ln(1+count) by column
+	words    []string       // name of each column
 	nuisance [][]float64
 	keys     []string // group or id
 }
@@ -40,7 +41,7 @@ func newCorpus(texts []Text) (*corpus, []int, error) {
 			key = t.Group
 		}
 		if l, ok := class[key]; ok && l != t.Label {
-			return nil, nil, fault.Inputf("labels", "membership: gate: group %q: found members and non-members, want one label per group", key)
+			return nil, nil, fault.Inputf("labels", "membership: gate: group %q: found both labels, want one label per group", key)
 		}
 		class[key] = t.Label
 		label[i] = t.Label
@@ -55,11 +56,11 @@ func newCorpus(texts []Text) (*corpus, []int, error) {
 			}
 			n[j]++
 		}
-		row := make([]entry, 0, len(n))
+		row := make([]stat.Entry, 0, len(n))
 		for j, v := range n {
-			row = append(row, entry{j, math.Log1p(v)})
+			row = append(row, stat.Entry{Col: j, V: math.Log1p(v)})
 		}
-		slices.SortFunc(row, func(a, b entry) int { return cmp.Compare(a.col, b.col) })
+		slices.SortFunc(row, func(a, b stat.Entry) int { return cmp.Compare(a.Col, b.Col) })
 		c.count = append(c.count, row)
 		c.nuisance = append(c.nuisance, form(t))
 	}
@@ -120,13 +121,13 @@ func form(t Text) []float64 {
 // wordModel: words in at least 5 % of the fitted texts, standardised over them.
 func (c *corpus) wordModel(label, fit, test []int, tol float64) ([]float64, error) {
 	d, col := c.wordDesign(fit)
-	w, b, err := logistic(d, targets(label, fit), 1, tol)
+	w, b, err := stat.Logistic(d, targets(label, fit), 1, tol)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]float64, len(test))
 	for k, i := range test {
-		out[k] = d.predict(project(c.count[i], col), w, b)
+		out[k] = d.Predict(project(c.count[i], col), w, b)
 	}
 	return out, nil
 }
@@ -140,23 +141,23 @@ func targets(label, fit []int) []float64 {
 }
 
 // wordDesign returns the design and the new number of each old column, -1 if out.
-func (c *corpus) wordDesign(fit []int) (*design, []int32) {
+func (c *corpus) wordDesign(fit []int) (*stat.Design, []int32) {
 	p := len(c.words)
 	df, sum, sq := make([]int, p), make([]float64, p), make([]float64, p)
 	for _, i := range fit {
 		for _, e := range c.count[i] {
-			df[e.col]++
-			sum[e.col] += e.v
+			df[e.Col]++
+			sum[e.Col] += e.V
 		}
 	}
 	n := float64(len(fit))
 	for _, i := range fit {
 		for _, e := range c.count[i] {
-			m := sum[e.col] / n
-			sq[e.col] += (e.v - m) * (e.v - m)
+			m := sum[e.Col] / n
+			sq[e.Col] += (e.V - m) * (e.V - m)
 		}
 	}
-	d := &design{}
+	d := &stat.Design{}
 	col := make([]int32, p)
 	for j := range col {
 		col[j] = -1
@@ -168,34 +169,33 @@ func (c *corpus) wordDesign(fit []int) (*design, []int32) {
 		if sd < 1e-9 {
 			continue
 		}
-		col[j] = int32(len(d.mu))
-		d.mu, d.inv, d.shift = append(d.mu, m), append(d.inv, 1/sd), append(d.shift, m/sd)
+		col[j] = d.AddColumn(m, sd)
 	}
 	for _, i := range fit {
-		d.rows = append(d.rows, project(c.count[i], col))
+		d.Rows = append(d.Rows, project(c.count[i], col))
 	}
 	return d, col
 }
 
-func project(row []entry, col []int32) []entry {
-	out := make([]entry, 0, len(row))
+func project(row []stat.Entry, col []int32) []stat.Entry {
+	out := make([]stat.Entry, 0, len(row))
 	for _, e := range row {
-		if j := col[e.col]; j >= 0 {
-			out = append(out, entry{j, e.v})
+		if j := col[e.Col]; j >= 0 {
+			out = append(out, stat.Entry{Col: j, V: e.V})
 		}
 	}
 	return out
 }
 
 func (c *corpus) formModel(label, fit, test []int, tol float64) ([]float64, error) {
-	d, kept := dense(c.nuisance, fit)
-	w, b, err := logistic(d, targets(label, fit), 1, tol)
+	d, kept := stat.Dense(c.nuisance, fit)
+	w, b, err := stat.Logistic(d, targets(label, fit), 1, tol)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]float64, len(test))
 	for k, i := range test {
-		out[k] = d.predict(denseRow(c.nuisance[i], kept), w, b)
+		out[k] = d.Predict(stat.DenseRow(c.nuisance[i], kept), w, b)
 	}
 	return out, nil
 }

@@ -67,9 +67,9 @@ type Rate struct {
 	FPR       float64    `json:"fpr"`
 	Threshold *float64   `json:"threshold"` // least observed score with at most floor(fpr n) non-members at or above it; nil if none
 	Hits      int        `json:"hits"`
-	Members   int        `json:"members"`
+	Members   int        `json:"label_1"`
 	False     int        `json:"false"`
-	Non       int        `json:"non_members"`
+	Non       int        `json:"label_0"`
 	TPR       float64    `json:"tpr"`
 	Exact     [2]float64 `json:"clopper_pearson"` // of the member share at this threshold
 	Boot      [2]float64 `json:"bootstrap"`       // the threshold moves too
@@ -162,10 +162,10 @@ func newLabelled(score []float64, label []int, group []string) (*labelled, int, 
 		}
 	}
 	if l.member == 0 || l.member == len(label) {
-		return nil, 0, fault.Inputf("labels", "membership: found %d members and %d non-members, want both", l.member, len(label)-l.member)
+		return nil, 0, fault.Inputf("labels", "membership: found %d texts with label 1 and %d with label 0, want both", l.member, len(label)-l.member)
 	}
 	if l.member < 2 || len(label)-l.member < 2 {
-		return nil, 0, fault.Inputf("labels", "membership: found %d members and %d non-members, want at least 2 of each", l.member, len(label)-l.member)
+		return nil, 0, fault.Inputf("labels", "membership: found %d texts with label 1 and %d with label 0, want at least 2 of each", l.member, len(label)-l.member)
 	}
 	undefined := 0
 	for i, v := range l.score {
@@ -193,7 +193,7 @@ func newLabelled(score []float64, label []int, group []string) (*labelled, int, 
 			l.class = append(l.class, label[i])
 		}
 		if l.class[g] != label[i] {
-			return nil, 0, fault.Inputf("labels", "membership: group %q: found members and non-members, want one label per group", group[i])
+			return nil, 0, fault.Inputf("labels", "membership: group %q: found both labels, want one label per group", group[i])
 		}
 		l.group[i] = g
 	}

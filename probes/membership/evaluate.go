@@ -221,7 +221,7 @@ func (e *evaluation) collapse(scores int) (*evaluation, error) {
 			out.rows, out.label, out.group, count = append(out.rows, n), append(out.label, e.label[i]), append(out.group, ""), append(count, make([]float64, scores))
 		}
 		if out.label[k] != e.label[i] {
-			return nil, fault.Inputf("labels", "membership: group %q: found members and non-members, want one label per group", key)
+			return nil, fault.Inputf("labels", "membership: group %q: found both labels, want one label per group", key)
 		}
 		out.rows[k].Tokens += r.Tokens
 		for j := range scores {

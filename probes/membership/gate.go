@@ -27,7 +27,7 @@ type GateOutcome string
 
 // The three outcomes. Only Clean allows tier B.
 const (
-	Confounded   GateOutcome = "confounded"   // members and non-members differ without the model
+	Confounded   GateOutcome = "confounded"   // the two labels differ without the model
 	Clean        GateOutcome = "clean"        // a difference above .60 is ruled out at one-sided 95 %
 	Inconclusive GateOutcome = "inconclusive" // neither
 )
@@ -76,7 +76,7 @@ const (
 )
 
 // Gate fits two blind models in five folds, one of words and one of size and form,
-// and asks whether either tells members from non-members. Standard errors of
+// and asks whether either tells label 1 from label 0. Standard errors of
 // cross-validated AUCs by DeLong are too small (fold models share data), so the
 // labels are permuted by group and the models refitted. Under 20 texts of a class is
 // an error. Passing is no proof that there is no shift.
@@ -104,7 +104,7 @@ func Gate(texts []Text, o GateOptions) (GateResult, error) {
 	}
 	r.Non = len(label) - r.Members
 	if r.Members < perClass || r.Non < perClass {
-		return r, fault.Inputf("too-few", "membership: gate: found %d members and %d non-members, want at least %d of each", r.Members, r.Non, perClass)
+		return r, fault.Inputf("too-few", "membership: gate: found %d texts with label 1 and %d with label 0, want at least %d of each", r.Members, r.Non, perClass)
 	}
 	r.Underpower = r.Members < wantClass || r.Non < wantClass
 	r.Fold = c.deal(label, o.Seed)
@@ -326,7 +326,7 @@ func (c *corpus) top(label []int) []Weight {
 		all[i] = i
 	}
 	d, col := c.wordDesign(all)
-	w, _, err := logistic(d, targets(label, all), 1, 1e-6)
+	w, _, err := stat.Logistic(d, targets(label, all), 1, 1e-6)
 	if err != nil {
 		return nil
 	}

@@ -252,7 +252,7 @@ func inferOnce(s, v Features, seed string, o InferOptions) (inferred, error) {
 	for i := range fit {
 		fit[i], idx[i] = clipped(fit[i]), i
 	}
-	d, kept := dense(fit, idx)
+	d, kept := stat.Dense(fit, idx)
 	var r inferred
 	for j, name := range s.Names {
 		if !slices.Contains(kept, j) {
@@ -262,7 +262,7 @@ func inferOnce(s, v Features, seed string, o InferOptions) (inferred, error) {
 	if len(kept) == 0 {
 		return r, fault.Inputf("constant", "membership: infer: every feature is constant")
 	}
-	w, b, err := logistic(d, y, 1, 1e-10)
+	w, b, err := stat.Logistic(d, y, 1, 1e-10)
 	if err != nil {
 		return r, err
 	}
@@ -271,12 +271,12 @@ func inferOnce(s, v Features, seed string, o InferOptions) (inferred, error) {
 	var label []int
 	var group []string
 	for _, i := range hs.b {
-		f := d.predict(denseRow(clipped(s.Rows[i].X), kept), w, b)
+		f := d.Predict(stat.DenseRow(clipped(s.Rows[i].X), kept), w, b)
 		fs = append(fs, f)
 		score, label, group = append(score, f), append(label, 0), append(group, s.Rows[i].Group)
 	}
 	for _, i := range hv.b {
-		f := d.predict(denseRow(clipped(v.Rows[i].X), kept), w, b)
+		f := d.Predict(stat.DenseRow(clipped(v.Rows[i].X), kept), w, b)
 		fv = append(fv, f)
 		score, label, group = append(score, f), append(label, 1), append(group, v.Rows[i].Group)
 	}

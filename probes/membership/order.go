@@ -9,7 +9,6 @@ import (
 
 	"assay/internal/fault"
 	"assay/probes"
-	"assay/probes/ghost"
 	"assay/probes/stat"
 )
 
@@ -84,10 +83,10 @@ func Order(shards []Shard, examples []Example, o OrderOptions) (probes.Result, e
 		for _, r := range ranks {
 			total += r
 		}
-		primary = ghost.LogFisherRanks(ranks, m+1)
+		primary = stat.LogFisherRanks(ranks, m+1)
 		res.P = append(res.P, logP("fisher", primary, fmt.Sprintf("Fisher's sum over %d ranks of %d, exact grid law", len(ranks), m+1), orderNull),
-			logP("rank-sum", ghost.LogTailRankTotal(total, len(ranks), m+1), "exact", orderNull))
-		sum, exact := ghost.LogBlocks(scores, index, o.B, stat.NewRand(o.Seed, "order-sum", 0))
+			logP("rank-sum", stat.LogTailRankTotal(total, len(ranks), m+1), "exact", orderNull))
+		sum, exact := stat.LogBlocks(scores, index, o.B, stat.NewRand(o.Seed, "order-sum", 0))
 		how := "all index choices"
 		if !exact {
 			how = fmt.Sprintf("%d random index choices", o.B)

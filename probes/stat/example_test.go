@@ -25,3 +25,13 @@ func Example() {
 	fmt.Printf("rho %.4f, %d of %d orders, p %.4f\n", rho, t.GE, t.Total, math.Exp(t.Greater()))
 	// Output: rho 0.9276, 6 of 720 orders, p 0.0083
 }
+
+func ExampleLogFisherRanks() {
+	// Three of ten secrets survived; their ranks are 1 of 1000.
+	r := []int{1, 1, 1, 500, 400, 700, 300, 600, 900, 200}
+	fmt.Printf("fisher log10 p %.1f\n", stat.LogFisherRanks(r, 1000)/math.Ln10)
+	fmt.Printf("rank-sum log10 p %.1f\n", stat.LogTailRankTotal(3603, 10, 1000)/math.Ln10)
+	// Output:
+	// fisher log10 p -4.3
+	// rank-sum log10 p -1.2
+}

@@ -1,49 +1,57 @@
-package membership
+package stat
 
 import (
 	"errors"
 	"math"
 )
 
-// design is a matrix of standardised features, applied without being stored: the
-// counts stay sparse, centring and scaling are done on the fly.
-type design struct {
-	rows  [][]entry // by text
+// Design is a matrix of standardised features, applied without being stored: its
+// rows stay sparse, centring and scaling are done on the fly.
+type Design struct {
+	Rows  [][]Entry // raw values, zeros left out
 	mu    []float64 // mean of each column
 	inv   []float64 // 1/sd of each column
 	shift []float64 // mu/sd
 }
 
-type entry struct {
-	col int32
-	v   float64
+// Entry is one non-zero value of a row: V in column Col.
+type Entry struct {
+	Col int32
+	V   float64
 }
 
-func (d *design) cols() int { return len(d.mu) }
+// Cols returns the number of columns.
+func (d *Design) Cols() int { return len(d.mu) }
+
+// AddColumn appends a column that is read as (x - mean)/sd and returns its number.
+func (d *Design) AddColumn(mean, sd float64) int32 {
+	d.mu, d.inv, d.shift = append(d.mu, mean), append(d.inv, 1/sd), append(d.shift, mean/sd)
+	return int32(len(d.mu) - 1)
+}
 
 // mul returns b + X w.
-func (d *design) mul(out, w []float64, b float64) {
+func (d *Design) mul(out, w []float64, b float64) {
 	c := b
 	for j, v := range w {
 		c -= d.shift[j] * v
 	}
-	for i, row := range d.rows {
+	for i, row := range d.Rows {
 		s := c
 		for _, e := range row {
-			s += e.v * d.inv[e.col] * w[e.col]
+			s += e.V * d.inv[e.Col] * w[e.Col]
 		}
 		out[i] = s
 	}
 }
 
 // mulT returns X' v.
-func (d *design) mulT(out, v []float64) {
+func (d *Design) mulT(out, v []float64) {
 	clear(out)
 	total := 0.0
-	for i, row := range d.rows {
+	for i, row := range d.Rows {
 		total += v[i]
 		for _, e := range row {
-			out[e.col] += e.v * v[i]
+			out[e.Col] += e.V * v[i]
 		}
 	}
 	for j := range out {
@@ -51,26 +59,26 @@ func (d *design) mulT(out, v []float64) {
 	}
 }
 
-// predict applies a model to another text with raw features.
-func (d *design) predict(row []entry, w []float64, b float64) float64 {
+// Predict returns b + w.x of another row of raw values.
+func (d *Design) Predict(row []Entry, w []float64, b float64) float64 {
 	s := b
 	for j, v := range w {
 		s -= d.shift[j] * v
 	}
 	for _, e := range row {
-		s += e.v * d.inv[e.col] * w[e.col]
+		s += e.V * d.inv[e.Col] * w[e.Col]
 	}
 	return s
 }
 
-var errNoConvergence = errors.New("membership: logistic regression did not converge")
+var errNoConvergence = errors.New("stat: logistic regression did not converge")
 
-// logistic minimises sum ln(1+e^f) - y f + lambda/2 |w|^2, f = b + X w, b free, until
+// Logistic minimises sum ln(1+e^f) - y f + lambda/2 |w|^2, f = b + X w, b free, until
 // the gradient is below tol: Newton steps solved by conjugate gradients (the
 // Hessian is never formed), halved when they overshoot. O(non-zeros) per inner step.
-func logistic(d *design, y []float64, lambda, tol float64) (w []float64, b float64, err error) {
-	p, n := d.cols(), len(d.rows)
-	x, g := make([]float64, p+1), make([]float64, p+1) // last entry: b
+func Logistic(d *Design, y []float64, lambda, tol float64) (w []float64, b float64, err error) {
+	p, n := d.Cols(), len(d.Rows)
+	x, g := make([]float64, p+1), make([]float64, p+1) // last Entry: b
 	f, h, r := make([]float64, n), make([]float64, n), make([]float64, n)
 	tmp := make([]float64, n)
 	loss := func(x []float64) float64 {
@@ -179,14 +187,14 @@ func dotp(a, b []float64) float64 {
 
 func length(a []float64) float64 { return math.Sqrt(dotp(a, a)) }
 
-// dense builds a design from columns given row by row, standardised over the rows
+// Dense builds a Design from columns given row by row, standardised over the rows
 // named in fit; constant columns are left out and returned by index.
-func dense(x [][]float64, fit []int) (d *design, kept []int) {
+func Dense(x [][]float64, fit []int) (d *Design, kept []int) {
 	if len(fit) == 0 {
-		return &design{}, nil
+		return &Design{}, nil
 	}
 	p := len(x[fit[0]])
-	d = &design{}
+	d = &Design{}
 	for j := range p {
 		m, v := 0.0, 0.0
 		for _, i := range fit {
@@ -200,18 +208,19 @@ func dense(x [][]float64, fit []int) (d *design, kept []int) {
 			continue
 		}
 		kept = append(kept, j)
-		d.mu, d.inv, d.shift = append(d.mu, m), append(d.inv, 1/sd), append(d.shift, m/sd)
+		d.AddColumn(m, sd)
 	}
 	for _, i := range fit {
-		d.rows = append(d.rows, denseRow(x[i], kept))
+		d.Rows = append(d.Rows, DenseRow(x[i], kept))
 	}
 	return d, kept
 }
 
-func denseRow(x []float64, kept []int) []entry {
-	row := make([]entry, len(kept))
+// DenseRow returns the kept columns of a row as entries.
+func DenseRow(x []float64, kept []int) []Entry {
+	row := make([]Entry, len(kept))
 	for c, j := range kept {
-		row[c] = entry{int32(c), x[j]}
+		row[c] = Entry{int32(c), x[j]}
 	}
 	return row
 }

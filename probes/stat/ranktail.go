@@ -1,4 +1,4 @@
-package ghost
+package stat
 
 import (
 	"cmp"
@@ -8,8 +8,6 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/dsp/fourier"
-
-	"assay/probes/stat"
 )
 
 // Natural logs throughout this file; -Inf is never returned for a statistic that
@@ -34,11 +32,12 @@ func LogTailBinom(h, n int, logq float64) float64 {
 		if i < n { // 0 * -Inf at logq = 0 is excluded above
 			rest = float64(n-i) * log1mq
 		}
-		terms = append(terms, stat.LogChoose(int64(n), int64(i))+float64(i)*logq+rest)
+		terms = append(terms, LogChoose(int64(n), int64(i))+float64(i)*logq+rest)
 	}
-	return min(0, logSumExp(terms))
+	return min(0, LogSumExp(terms))
 }
 
+// logOneMinusExp is ln(1-e^x) for x < 0 without cancellation.
 func logOneMinusExp(x float64) float64 {
 	if x > -math.Ln2 {
 		return math.Log(-math.Expm1(x))
@@ -46,7 +45,8 @@ func logOneMinusExp(x float64) float64 {
 	return math.Log1p(-math.Exp(x))
 }
 
-func logSumExp(x []float64) float64 {
+// LogSumExp returns ln of the sum of e^x_i, without overflow; -Inf for -Inf only.
+func LogSumExp(x []float64) float64 {
 	m := slices.Max(x)
 	if math.IsInf(m, -1) {
 		return m

@@ -1,4 +1,4 @@
-package ghost
+package stat
 
 import (
 	"math"
@@ -104,7 +104,12 @@ func TestBlocks(t *testing.T) {
 			scores[k][j] = g.Z()
 		}
 		scores[k][0]++
-		ranks[k] = rank(scores[k], 0)
+		ranks[k] = 1
+		for _, v := range scores[k][1:] {
+			if v >= scores[k][0] {
+				ranks[k]++
+			}
+		}
 	}
 	near(t, "S_00", scores[0][0], 1.850300427, 1e-9)
 	near(t, "S_01", scores[0][1], 1.207302043, 1e-9)
