@@ -43,6 +43,8 @@ func (t *transcriptFlags) register(cmd *cobra.Command) {
 	f.StringVar(&t.src.Kind, "order-kind", "", "ids-by-position or position-by-id: what an entry of --order means")
 	f.StringVar(&t.src.DType, "order-dtype", "", "integer type of a headerless --order file")
 	f.BoolVar(&t.src.Padded, "order-padded", false, "ids at the end of --order that occurred before are padding")
+	f.StringVar(&t.src.Generator, "generator", "", "draw the order again from --order-seed: pcg64 (numpy default_rng) or mt19937 (RandomState); must equal --order")
+	f.Uint64Var(&t.src.Seed, "order-seed", 0, "seed of --generator (runs that reshuffle add the epoch)")
 	f.IntVar(&t.src.Store.RowLen, "row-len", 0, "ids per row of a flat store")
 	f.StringVar(&t.src.Store.DType, "dtype", "", "integer type of a raw store")
 	f.StringVar(&t.src.Store.Doc, "doc-idx", "", "Megatron *_doc_idx.npy")

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
 
+	"assay/cmd/assay/internal/progress"
 	"assay/cmd/assay/internal/show"
 	"assay/cmd/assay/internal/transcript"
 	"assay/internal/fault"
+	"assay/probes"
 	"assay/probes/palimpsest"
 
 	"github.com/spf13/cobra"
@@ -130,7 +133,10 @@ reports how uniform the p-values are for these very scores, ties and strata.`,
 			if err != nil {
 				return err
 			}
-			r, err := palimpsest.Calibrate(samples[0], f.query)
+			meter := progress.NewOf(a.stderr, a.meterMode(), "calibrating", "orders", int64(cmp.Or(f.query.Controls, 10000)))
+			f.query.Progress = func(n int) { meter.Add(int64(n)) }
+			r, err := interruptible(cmd.Context(), func() (probes.Result, error) { return palimpsest.Calibrate(samples[0], f.query) })
+			meter.Close()
 			if err != nil {
 				return err
 			}

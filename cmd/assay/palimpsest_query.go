@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"assay/cmd/assay/internal/progress"
 	"assay/cmd/assay/internal/show"
 	"assay/cmd/assay/internal/transcript"
 	"assay/internal/fault"
@@ -31,6 +34,9 @@ type queryFlags struct {
 	out            string
 	digest         string // of the transcript, once loaded
 	correct        string
+	epoch          string
+	figure         []string
+	forest         string
 	plot, series   string
 
 	bmt, bmtSuspect string
@@ -62,7 +68,9 @@ order was drawn again from its generator and every check passes.`,
 	f.register(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.correct, "correct", "holm", "adjust the verdicts of several suspects for each other: holm or none")
-	fl.StringVar(&f.plot, "plot", "", "draw mean score by training position (.svg or .png; one file per suspect)")
+	fl.StringVar(&f.plot, "plot", "", "draw --figure of each result (.svg or .png; more than one: NAME-2, NAME-3, ...)")
+	fl.StringSliceVar(&f.figure, "figure", []string{"bins"}, "what --plot draws: bins (mean score by training position), path (log10 p against rows), controls (p of random orders)")
+	fl.StringVar(&f.forest, "forest", "", "draw rho of all results with its interval (.svg or .png)")
 	fl.StringVar(&f.series, "series", "", "write the numbers behind the figures (.csv; one file per suspect and series)")
 	fl.StringVar(&f.bmt, "bmt", "", "read scores from a Parquet table of blackbox-model-tracing instead (columns index, loss_*)")
 	fl.StringVar(&f.bmtSuspect, "suspect-col", "", "the suspect's loss column of --bmt")
@@ -80,7 +88,7 @@ func (f *queryFlags) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.refs, "ref", nil, "reference checkpoint or trace (repeatable)")
 	fl.StringArrayVar(&f.query.RefBasis, "ref-basis", nil, "why each --ref does not depend on the order (one per --ref)")
 	fl.StringVar(&f.query.Combine, "combine", "", "none, diff, mean or regress (default by the number of references)")
-	fl.StringVar(&f.join.Epoch, "epoch", "last", "which pass counts: last, first or K")
+	fl.StringVar(&f.epoch, "epoch", "last", "which pass counts: last, first, K, or each: one result for every pass, corrected for their number")
 	fl.StringVar(&f.pos, "pos", "", "positions A:B only")
 	fl.Int64Var(&f.join.AfterStep, "after-step", 0, "only rows after this step")
 	fl.StringVar(&f.join.Duplicates, "duplicates", "drop", "rows of equal content: drop, stratify or keep")
@@ -112,19 +120,30 @@ func (f *queryFlags) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if f.forest != "" {
+		if err := writeFile(f.forest, func(w io.Writer) error { return palimpsest.Forest(w, results, figureFormat(f.forest)) }); err != nil {
+			return err
+		}
+	}
 	return f.app.results(results, f.out)
 }
 
+// figureFormat is the format that a figure's name asks for.
+func figureFormat(name string) string { return strings.TrimPrefix(filepath.Ext(name), ".") }
+
 // query1 runs the query for each suspect, without correction.
 func (f *queryFlags) query1(ctx context.Context) ([]probes.Result, error) {
-	f.query.Series = f.series != ""
+	f.query.Series = f.series != "" || slices.Contains(f.figure, "path")
 	samples, err := f.samples(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var results []probes.Result
 	for _, s := range samples {
-		r, err := palimpsest.Query(s, f.query)
+		meter := progress.NewOf(f.app.stderr, f.app.meterMode(), "permuting", "orders", int64(f.query.Orders(s.Len(), len(s.L)-1)))
+		f.query.Progress = func(n int) { meter.Add(int64(n)) }
+		r, err := interruptible(ctx, func() (probes.Result, error) { return palimpsest.Query(s, f.query) })
+		meter.Close()
 		if err != nil {
 			return nil, err
 		}
@@ -159,6 +178,9 @@ func (f *queryFlags) samples(ctx context.Context) ([]*palimpsest.Sample, error) 
 	if f.join.Pos, err = parseRange("--pos", f.pos, parseInt64); err != nil {
 		return nil, err
 	}
+	if f.epoch != "each" {
+		f.join.Epoch = f.epoch
+	}
 	if err := f.join.Validate(); err != nil {
 		return nil, err
 	}
@@ -178,21 +200,47 @@ func (f *queryFlags) samples(ctx context.Context) ([]*palimpsest.Sample, error) 
 		if err != nil {
 			return nil, err
 		}
-		sample, err := palimpsest.Join(tr, s[0], rs, f.join)
-		if err != nil {
-			return nil, err
+		for _, o := range f.passes(tr) {
+			sample, err := palimpsest.Join(tr, s[0], rs, o)
+			if err != nil && f.epoch == "each" {
+				err = fmt.Errorf("pass %s: %w", o.Epoch, err)
+			}
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, sample)
 		}
-		out = append(out, sample)
 	}
 	return out, nil
+}
+
+// passes are the joins that --epoch asks for: one, or one for each pass of the run.
+// A row that was seen fewer times takes no part in the later passes.
+func (f *queryFlags) passes(tr *palimpsest.Transcript) []palimpsest.JoinOptions {
+	if f.epoch != "each" {
+		return []palimpsest.JoinOptions{f.join}
+	}
+	most := 0
+	for _, p := range tr.Positions {
+		most = max(most, len(p))
+	}
+	var out []palimpsest.JoinOptions
+	for k := range most {
+		o := f.join
+		o.Epoch = strconv.Itoa(k + 1)
+		out = append(out, o)
+	}
+	return out
 }
 
 // figures draws and writes what --plot and --series ask for of result i.
 func (f *queryFlags) figures(r probes.Result, i int) error {
 	if f.plot != "" {
-		format := strings.TrimPrefix(filepath.Ext(f.plot), ".")
-		if err := writeFile(numbered(f.plot, i), func(w io.Writer) error { return palimpsest.Plot(w, r, "bins", format) }); err != nil {
-			return err
+		for k, figure := range f.figure {
+			name := numbered(f.plot, i*len(f.figure)+k)
+			if err := writeFile(name, func(w io.Writer) error { return palimpsest.Plot(w, r, figure, figureFormat(name)) }); err != nil {
+				return err
+			}
 		}
 	}
 	if f.series == "" {

@@ -98,9 +98,30 @@ func partition(ctx context.Context, t *transcriptFlags, o palimpsest.PartitionOp
 			return probes.Result{}, err
 		}
 		defer tok.Close()
+		if err := fits(tr, tok, tokenizer); err != nil {
+			return probes.Result{}, err
+		}
 		texts = encoded(texts, tok)
 	}
 	return palimpsest.Partition(ctx, tr, texts, o)
+}
+
+// fits refuses a transcript whose ids cannot come from the tokenizer.
+func fits(tr *palimpsest.Transcript, tok *tokenize.Tokenizer, name string) error {
+	row := 0
+	for c, err := range tr.Contents() {
+		if err != nil {
+			return err
+		}
+		for _, id := range c.IDs {
+			if int64(id) >= int64(tok.VocabSize()) {
+				return fault.Inputf("mismatch", "partition: transcript: seq %d holds id %d, %s has ids below %d", tr.Seq[row], id, name, tok.VocabSize()).
+					Hint("give the tokenizer that made the transcript")
+			}
+		}
+		row++
+	}
+	return nil
 }
 
 // encoded gives each text its ids.

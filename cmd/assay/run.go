@@ -81,6 +81,27 @@ Results go to standard output, everything else to standard error.
 	return root
 }
 
+// interruptible runs f, which has no context of its own and leaves nothing behind,
+// and returns early when ctx ends.
+func interruptible[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type outcome struct {
+		v   T
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		v, err := f()
+		done <- outcome{v, err}
+	}()
+	select {
+	case o := <-done:
+		return o.v, o.err
+	case <-ctx.Done():
+		var none T
+		return none, fault.New(fault.Interrupted, "interrupted", "interrupted: %w", context.Cause(ctx))
+	}
+}
+
 // classify gives every error the class that decides the exit code. What no
 // package classified is the command line's (cobra's own errors) or a retry.
 func classify(ctx context.Context, err error) *fault.Fault {

@@ -82,6 +82,9 @@ func (c *calibration) draw() error {
 				if r.hasRankSum {
 					c.exact[j] = r.rankSum
 				}
+				if c.o.Progress != nil {
+					c.o.Progress(1)
+				}
 			}
 		})
 	}

@@ -15,7 +15,7 @@ import (
 func tinyTranscript(text bool) *Transcript {
 	t := &Transcript{Meta: Meta{Schema: TranscriptSchema, N: 50, Design: "uniform", Window: [2]float64{0, 1}, SelectionSeed: 4, Seed: "6198", Generator: "numpy PCG64"},
 		Seq: []int64{7, 3, 9, 4}, Positions: [][]int64{{12}, {0}, {49}, {30}}, Step: []int64{1, 0, 4, 3}, Epoch: []int32{0, 0, 1, 1},
-		Block: []string{"a", "a", "b", "b"}, Source: []string{"x", "", "y", "y"}}
+		Block: []string{"a", "a", "b", "b"}, Source: []string{"x", "", "y", "y"}, Wrong: []int64{3, 48, 0, 17}}
 	if text {
 		t.Text = []string{"The quick fox", "", "jumps, the fox", "é 日本 fox\n"}
 	} else {

@@ -260,7 +260,7 @@ func (j *joiner) fill(s *Sample) error {
 	for c := range s.Categories {
 		s.Categories[c].Code = take(s.Categories[c].Code, rows)
 	}
-	s.Seq, s.Pos, s.Step = take(t.Seq, rows), pos, take(t.Step, rows)
+	s.Seq, s.Pos, s.Step, s.Wrong = take(t.Seq, rows), pos, take(t.Step, rows), take(t.Wrong, rows)
 	col := func(name string, x []float64) { s.Covariates = append(s.Covariates, Covariate{name, x}) }
 	col("length", get(floats(t.Tokens)))
 	if t.Bytes != nil {

@@ -29,6 +29,7 @@ type line struct {
 	Unit      *int64   `json:"unit,omitzero"`
 	Stratum   *string  `json:"stratum,omitzero"`
 	Source    *string  `json:"source,omitzero"`
+	Wrong     *int64   `json:"wrong_pos,omitzero"`
 }
 
 func openJSONL(path string) (*Transcript, error) {
@@ -81,8 +82,8 @@ func (l *line) parse(b []byte) error {
 // in none.
 func readJSONL(t *Transcript, lines func(func(n int, b []byte) error) error) error {
 	var first *line
-	kind := func(l *line) [8]bool {
-		return [8]bool{l.Pos != nil, l.IDs != nil, l.Seq != nil, l.Step != nil, l.Epoch != nil, l.Unit != nil, l.Stratum != nil, l.Source != nil}
+	kind := func(l *line) [9]bool {
+		return [9]bool{l.Pos != nil, l.IDs != nil, l.Seq != nil, l.Step != nil, l.Epoch != nil, l.Unit != nil, l.Stratum != nil, l.Source != nil, l.Wrong != nil}
 	}
 	err := lines(func(n int, b []byte) error {
 		if n == 1 && isMeta(b) {
@@ -113,6 +114,7 @@ func readJSONL(t *Transcript, lines func(func(n int, b []byte) error) error) err
 		appendPtr(&t.Unit, l.Unit)
 		appendPtr(&t.Block, l.Stratum)
 		appendPtr(&t.Source, l.Source)
+		appendPtr(&t.Wrong, l.Wrong)
 		return nil
 	})
 	t.rowSeq()
@@ -186,6 +188,7 @@ func (t *Transcript) WriteJSONL(w io.Writer) error {
 		set(&l.Unit, t.Unit, i)
 		set(&l.Stratum, t.Block, i)
 		set(&l.Source, t.Source, i)
+		set(&l.Wrong, t.Wrong, i)
 		j, err := json.Marshal(l)
 		if err != nil {
 			return fault.Inputf("malformed", "palimpsest: transcript: row %d: %w", i, err)

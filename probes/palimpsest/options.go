@@ -23,6 +23,8 @@ type Options struct {
 	Tried    int      // options tried on this pair, this one included; 0 = 1
 	Series   bool     // also the series that cost time: p against n, control quantiles
 	Workers  int      // goroutines; 0 = all cores. Never changes a result
+
+	Progress func(orders int) // called with the orders newly drawn, from several goroutines; nil for silence
 }
 
 func (o Options) withDefaults(n, refs int) Options {
@@ -48,6 +50,13 @@ func (o Options) withDefaults(n, refs int) Options {
 		o.Tried = 1
 	}
 	return o
+}
+
+// Orders returns how many random orders a query over n units with references will
+// draw: the unit of Progress.
+func (o Options) Orders(n, refs int) int {
+	o = o.withDefaults(n, refs)
+	return max(0, o.Perm) + max(0, o.Controls)
 }
 
 // Validate reports the first option out of range for a number of references.

@@ -99,6 +99,7 @@ func readParquet(p *pqFile) (*Transcript, error) {
 		{"seq", func(v []int64) { t.Seq = v }},
 		{"step", func(v []int64) { t.Step = v }},
 		{"unit", func(v []int64) { t.Unit = v }},
+		{"wrong_pos", func(v []int64) { t.Wrong = v }},
 		{"epoch", func(v []int64) {
 			for _, e := range v {
 				t.Epoch = append(t.Epoch, int32(e))
@@ -240,6 +241,9 @@ func (t *Transcript) columns() []pqWrite {
 	}
 	if t.Unit != nil {
 		cols = append(cols, one("unit", parquet.Int(64), i64(t.Unit)))
+	}
+	if t.Wrong != nil {
+		cols = append(cols, one("wrong_pos", parquet.Int(64), i64(t.Wrong)))
 	}
 	if t.Block != nil {
 		cols = append(cols, one("stratum", parquet.String(), str(t.Block)))

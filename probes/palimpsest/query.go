@@ -50,6 +50,7 @@ type query struct {
 	r       reading
 	checks  []Check // of the sample and of the full order
 	refs    []refReading
+	wrong   *reading // under another seed of the generator; nil without one
 	nullZ   []float64
 	ksD     float64
 	logKS   float64
@@ -68,7 +69,7 @@ type refReading struct {
 func (q *query) run() error {
 	s := q.s
 	if s.Len() < 5 {
-		return fault.Inputf("too-few", "palimpsest: %d units, want at least 5", s.Len())
+		return tooFew(s.Len(), "")
 	}
 	for m, l := range s.L {
 		for i, v := range l {
@@ -95,6 +96,9 @@ func (q *query) run() error {
 	if err := q.references(); err != nil {
 		return err
 	}
+	if err := q.wrongSeed(); err != nil {
+		return err
+	}
 	if err := q.randomOrders(); err != nil {
 		return err
 	}
@@ -106,7 +110,7 @@ func (q *query) perm(stream string, b int) *stat.Perm {
 	if b == None {
 		return nil
 	}
-	return &stat.Perm{B: b, Seed: q.o.Seed, Stream: stream, Workers: q.o.Workers}
+	return &stat.Perm{B: b, Seed: q.o.Seed, Stream: stream, Workers: q.o.Workers, Progress: q.o.Progress}
 }
 
 // checkBases refuses rows that a checkpoint reference of the same run has seen.
@@ -162,6 +166,24 @@ func (q *query) references() error {
 	for j, h := range stat.Holm(logP) {
 		q.refs[j].holm = h
 	}
+	return nil
+}
+
+// wrongSeed reads the score against the order that the run's generator draws from
+// another seed: nobody trained in it, so there must be nothing to find.
+func (q *query) wrongSeed() error {
+	if q.s.Wrong == nil {
+		return nil
+	}
+	t := q.l.intRanks(q.s.Wrong)
+	if len(pairs(t, q.t)) == 0 {
+		return nil // the control puts all rows at one position
+	}
+	r, err := q.s.read(q.l, t, q.d, nil, nil)
+	if err != nil {
+		return fmt.Errorf("wrong-seed control: %w", err)
+	}
+	q.wrong = &r
 	return nil
 }
 

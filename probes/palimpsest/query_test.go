@@ -406,7 +406,7 @@ func TestQueryRefusals(t *testing.T) {
 		{"constant position", sampleOf(make([]int64, len(s)), s), Options{}, fault.Input, "position is the same"},
 		{"suspect as its own reference", sampleOf(pos, s, s), Options{}, fault.Input, "score is the same"},
 		{"NaN", sampleOf(pos, nan), Options{}, fault.Input, "seq 3"},
-		{"four units", sampleOf(pos[:4], s[:4]), Options{}, fault.Input, "4 units"},
+		{"four units", sampleOf(pos[:4], s[:4]), Options{}, fault.Input, "4 units left"},
 		{"unknown combine", sampleOf(pos, s), Options{Combine: "sum"}, fault.Usage, "sum"},
 		{"diff without reference", sampleOf(pos, s), Options{Combine: "diff"}, fault.Usage, "diff with 0"},
 		{"alpha", sampleOf(pos, s), Options{Alpha: 2}, fault.Usage, "alpha 2"},
@@ -435,5 +435,38 @@ func BenchmarkQuery(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// The order of another seed reads nothing; when it reads something the result says so.
+func TestWrongSeed(t *testing.T) {
+	pos, s, r := generate(2000, 3, .05)
+	a := sampleOf(pos, s, r)
+	g := gen.New(99)
+	a.Wrong = make([]int64, len(pos))
+	for i := range a.Wrong {
+		a.Wrong[i] = int64(i)
+	}
+	for i := len(a.Wrong) - 1; i > 0; i-- {
+		j := g.Below(i + 1)
+		a.Wrong[i], a.Wrong[j] = a.Wrong[j], a.Wrong[i]
+	}
+	has := func(r probes.Result) (rho float64, found, warned bool) {
+		for _, e := range r.Estimates {
+			if e.Name == "control_wrong_seed_rho" {
+				rho, found = *e.Value, true
+			}
+		}
+		for _, w := range r.Warnings {
+			warned = warned || w.Code == "control-wrong-seed"
+		}
+		return rho, found, warned
+	}
+	if rho, found, warned := has(mustQuery(t, a, Options{RefBasis: bases(1), Perm: 99})); !found || warned || math.Abs(rho) > 0.08 {
+		t.Errorf("random control: rho %g, reported %v, warned %v", rho, found, warned)
+	}
+	a.Wrong = a.Pos
+	if rho, found, warned := has(mustQuery(t, a, Options{RefBasis: bases(1), Perm: 99})); !found || !warned || rho < 0.1 {
+		t.Errorf("control that is the order itself: rho %g, reported %v, warned %v", rho, found, warned)
 	}
 }

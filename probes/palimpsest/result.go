@@ -88,6 +88,11 @@ func (q *query) estimates() []probes.Estimate {
 		probes.Estimate{Name: "rho_min_detectable", Value: probes.Value(q.rhoMin()), Unit: "rank correlation", Method: fmt.Sprintf("(z_alpha + z_0.9)/sqrt(n-1), one-sided alpha %g, power 0.9", q.o.Alpha)},
 		probes.Estimate{Name: "leak", Value: probes.Value(leak), Unit: "rank correlation", Method: "largest |rho(t,c) rho(c,d)| over what is known from content and references"})
 	e = append(e, probes.Estimate{Name: "control_reversed_rho", Value: probes.Value(-q.r.rho), Unit: "rank correlation", Method: "the same scores against the reversed order"})
+	if q.wrong != nil {
+		lo, hi, method := q.wrong.rhoInterval(q.o.Level, q.o.Seed)
+		e = append(e, probes.Estimate{Name: "control_wrong_seed_rho", Value: probes.Value(q.wrong.rho), Unit: "rank correlation", CI: ci(lo, hi, q.o.Level),
+			Method: fmt.Sprintf("the same scores against the generator's order from another seed, one-sided log10 p %.3f; %s", upperOf(*q.wrong)/math.Ln10, method)})
+	}
 	if q.nullZ != nil {
 		e = append(e, probes.Estimate{Name: "control_orders_ks", Value: probes.Value(q.ksD), Unit: "Kolmogorov-Smirnov distance",
 			Method: fmt.Sprintf("p-values of %d random orders against uniform, log10 p %.3f", len(q.nullZ), q.logKS/math.Ln10)})

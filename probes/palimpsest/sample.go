@@ -27,6 +27,7 @@ type Sample struct {
 	Models   []Model
 	Seq, Pos []int64
 	Step     []int64     // nil without steps
+	Wrong    []int64     // position under another seed of the generator; nil without
 	Stratum  []int32     // index of StrataNames; nil for one stratum
 	L        [][]float64 // by model: suspect first, then references
 
@@ -138,8 +139,7 @@ func (s *Sample) finish() error {
 		s.Dropped.SmallStratum += before - s.Len()
 	}
 	if n := s.Len(); n < 5 {
-		return fault.Inputf("too-few", "palimpsest: %d units left to test, want at least 5 (dropped: %s)", n, s.Dropped).
-			Hint("a rank correlation of 0.05 needs about 7,600 units for 90 %% power at 1e-3: assay palimpsest power")
+		return tooFew(n, fmt.Sprintf(" (dropped: %s)", s.Dropped))
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (s *Sample) keep(ok func(int) bool) {
 // take rearranges every column but Stored.
 func (s *Sample) take(idx []int32) {
 	s.Seq, s.Pos = take(s.Seq, idx), take(s.Pos, idx)
-	s.Step, s.Stratum = take(s.Step, idx), take(s.Stratum, idx)
+	s.Step, s.Stratum, s.Wrong = take(s.Step, idx), take(s.Stratum, idx), take(s.Wrong, idx)
 	for m := range s.L {
 		s.L[m] = take(s.L[m], idx)
 	}
@@ -309,4 +309,15 @@ func logTwo(p []stat.RankPair) float64 {
 	}
 	_, z := rhoOf(p)
 	return min(0, stat.LogTailNormal(math.Abs(z))+math.Ln2)
+}
+
+// tooFew refuses a sample and says what a test needs: five units for a statistic to
+// exist, thousands to find what runs leave.
+func tooFew(n int, why string) error {
+	p, err := Power(0.05, 1e-3, 0.9, 1)
+	if err != nil {
+		return err
+	}
+	return fault.Inputf("too-few", "palimpsest: %d units left to test, want at least 5%s", n, why).
+		Hint("a rank correlation of 0.05 needs %d units for 90 %% power at 1e-3; assay palimpsest power plans others", p.N)
 }

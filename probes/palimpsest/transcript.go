@@ -32,6 +32,7 @@ type Transcript struct {
 	Unit   []int64  // what was shuffled, when that is not the row
 	Block  []string // column stratum: block of uniform shuffling
 	Source []string // data source
+	Wrong  []int64  // position under another seed of the same generator: a control that must read nothing
 
 	// Derived from the contents by Derive; they survive dropping IDs and Text.
 	SHA256    [][32]byte // of the ids as little-endian int32, or of the text's bytes
@@ -81,7 +82,7 @@ func (t *Transcript) Validate() error {
 		name string
 		n    int
 	}{{"ids", len(t.IDs)}, {"text", len(t.Text)}, {"step", len(t.Step)}, {"epoch", len(t.Epoch)}, {"unit", len(t.Unit)},
-		{"stratum", len(t.Block)}, {"source", len(t.Source)}, {"sha256", len(t.SHA256)}, {"tokens", len(t.Tokens)},
+		{"stratum", len(t.Block)}, {"source", len(t.Source)}, {"wrong_pos", len(t.Wrong)}, {"sha256", len(t.SHA256)}, {"tokens", len(t.Tokens)},
 		{"bytes", len(t.Bytes)}, {"surprisal", len(t.Surprisal)}} {
 		if c.n != 0 && c.n != n {
 			return fault.Inputf("malformed", "palimpsest: transcript: column %s has %d rows, want %d", c.name, c.n, n)

@@ -88,6 +88,7 @@ func (s *Sample) groupBy(key []int64, sums bool) error {
 		return err
 	}
 	s.Pos, s.Step, s.Stratum = pos, take(s.Step, first), take(s.Stratum, first)
+	s.Wrong = nil // of rows, not of units
 	seen := make([]bool, units)
 	var stored []int32
 	for _, i := range s.Stored {

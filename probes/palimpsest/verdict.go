@@ -18,6 +18,7 @@ const leakShare = 0.1
 func Codes() []probes.Warning {
 	return []probes.Warning{
 		{Code: "control-orders", Text: "p-values of random orders are not uniform: the approximate p is off for these data"},
+		{Code: "control-wrong-seed", Text: "the score goes with an order that nobody trained in: the rows or the scores depend on something else"},
 		{Code: "duplicates-dropped", Text: "more than 1 % of rows share their content and were left out"},
 		{Code: "few-copies", Text: "fewer than 19 copies: the exact rank p cannot fall below 0.05"},
 		{Code: "no-permutation", Text: "no permutations were drawn; the verdict rests on the rank-sum tail alone"},
@@ -60,6 +61,9 @@ func (q *query) judge() {
 	}
 	if q.nullZ != nil && q.logKS < math.Log(1e-3) {
 		q.warning("control-orders", "p-values of %d random orders are not uniform (Kolmogorov-Smirnov p %s)", len(q.nullZ), pText(q.logKS))
+	}
+	if q.wrong != nil && upperOf(*q.wrong) < math.Log(1e-3) {
+		q.warning("control-wrong-seed", "rho against the order of another seed is %.4f with p %s: nobody trained in that order", q.wrong.rho, pText(upperOf(*q.wrong)))
 	}
 	if q.o.Perm == None {
 		q.warning("no-permutation", "no permutations were drawn: the verdict rests on the rank-sum tail alone")

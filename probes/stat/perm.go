@@ -17,6 +17,8 @@ type Perm struct {
 	Stream   string // names this use of the seed; "" means "perm"
 	TwoSided bool   // for tests that return one p (SignFlip)
 	Workers  int    // goroutines; 0 means all cores. Never changes a result
+
+	Progress func(replicates int) // called from the workers with what is newly done; nil for silence
 }
 
 func (o Perm) withDefaults() Perm {
@@ -239,6 +241,9 @@ func (k *kernel) run(o Perm, visit func(t *Tally, j int, s []int128)) Tally {
 			for j := w; j < o.B; j += workers {
 				k.draw(o, uint64(j), buf, s)
 				visit(&t, j, s)
+				if o.Progress != nil {
+					o.Progress(1)
+				}
 			}
 			part[w] = t
 		})

@@ -150,6 +150,38 @@ func orderOf(v vector) (Order, error) {
 	return order, nil
 }
 
+// Generators are the names that [Generate] knows.
+func Generators() []string { return []string{"pcg64", "mt19937"} }
+
+// Generate draws the order of n instances as numpy does: "pcg64" is
+// default_rng(seed).permutation(n), "mt19937" is RandomState(seed).permutation(n).
+// Runs that reshuffle each epoch add the epoch to their seed. An unknown name, a
+// seed above 2^32-1 for mt19937 or n above 2^32-1 is an error.
+func Generate(name string, seed uint64, n int) (Order, error) {
+	switch name {
+	case "pcg64":
+		return Shuffle(NewPCG64(seed), n)
+	case "mt19937":
+		if seed > math.MaxUint32 {
+			return nil, fault.Usagef("store: generator mt19937: seed %d, want at most 2^32-1", seed)
+		}
+		return Shuffle(NewMT19937(uint32(seed)), n)
+	}
+	return nil, fault.Usagef("store: generator %q, want one of %q", name, Generators())
+}
+
+// Equal reports whether two orders are the same, and the first position where they
+// differ (or where the shorter one ends).
+func (o Order) Equal(other Order) (at int, ok bool) {
+	n := min(len(o), len(other))
+	for p := range n {
+		if o[p] != other[p] {
+			return p, false
+		}
+	}
+	return n, len(o) == len(other)
+}
+
 // Inverse returns, for each instance, its position. It expects a permutation.
 func (o Order) Inverse() Order {
 	inv := make(Order, len(o))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type Meter struct {
 	mu    sync.Mutex
 	w     io.Writer
 	what  string
+	unit  string
 	total int64
 	done  int64
 	first int64 // done when the clock started
@@ -29,10 +31,15 @@ type Meter struct {
 	now   func() time.Time
 }
 
-// New returns a meter for total units (tokens). mode is auto, plain or none;
-// nil is returned when nothing would be shown.
+// New returns a meter for total tokens. mode is auto, plain or none; nil is
+// returned when nothing would be shown.
 func New(w io.Writer, mode, what string, total int64) *Meter {
-	m := &Meter{w: w, what: what, total: total, now: time.Now}
+	return NewOf(w, mode, what, "tokens", total)
+}
+
+// NewOf is New for another unit, in the plural.
+func NewOf(w io.Writer, mode, what, unit string, total int64) *Meter {
+	m := &Meter{w: w, what: what, unit: unit, total: total, now: time.Now}
 	switch {
 	case mode == "plain":
 	case mode == "auto" && isTerminal(w):
@@ -42,7 +49,7 @@ func New(w io.Writer, mode, what string, total int64) *Meter {
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("tok"),
+			progressbar.OptionSetItsString(strings.TrimSuffix(unit, "ens")),
 			progressbar.OptionThrottle(200*time.Millisecond),
 			progressbar.OptionClearOnFinish(),
 		)
@@ -80,7 +87,7 @@ func (m *Meter) Add(n int64) {
 	m.last = t
 	rate := float64(m.done-m.first) / t.Sub(m.start).Seconds()
 	left := time.Duration(float64(m.total-m.done) / rate * float64(time.Second)).Round(time.Second)
-	fmt.Fprintf(m.w, "%s: %d of %d tokens, %.0f tokens/s, %s left\n", m.what, m.done, m.total, rate, left)
+	fmt.Fprintf(m.w, "%s: %d of %d %s, %.0f %s/s, %s left\n", m.what, m.done, m.total, m.unit, rate, m.unit, left)
 }
 
 // Close removes the bar.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"iter"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,8 +28,12 @@ type Source struct {
 	Kind   string // ids-by-position or position-by-id, for Order
 	DType  string // of a headerless order file
 	Padded bool   // ids at the end of the order that occurred before are padding
-	Design palimpsest.Design
-	Tokens int // ids kept of each row; 0 = all
+	// Generator (store.Generate) draws the order again from Seed: an order file must
+	// equal it, and without a file it is the order.
+	Generator string
+	Seed      uint64
+	Design    palimpsest.Design
+	Tokens    int // ids kept of each row; 0 = all
 }
 
 // IsTable reports whether the path is a transcript table.
@@ -39,8 +44,8 @@ func (s Source) IsTable() bool {
 // Load returns the transcript with its derived columns filled.
 func Load(s Source) (*palimpsest.Transcript, error) {
 	if s.IsTable() {
-		if s.Order != "" {
-			return nil, fault.Usagef("transcript: %s is a table with its own positions: want no --order", s.Path)
+		if s.Order != "" || s.Generator != "" {
+			return nil, fault.Usagef("transcript: %s is a table with its own positions: want no --order and no --generator", s.Path)
 		}
 		return palimpsest.Open(s.Path, false)
 	}
@@ -61,23 +66,27 @@ func Load(s Source) (*palimpsest.Transcript, error) {
 	if t.Meta.Window == ([2]float64{}) {
 		t.Meta.Window[1] = 1
 	}
-	order, err := s.order(t)
+	order, err := s.order(t, rows.Len())
 	if err != nil {
 		return nil, err
 	}
 	if order != nil && len(order) > rows.Len() {
 		return nil, fault.Inputf("mismatch", "transcript: %s has %d positions, %s has %d rows", s.Order, len(order), s.Path, rows.Len())
 	}
-	return t, s.fill(t, rows, order)
+	if err := s.fill(t, rows, order); err != nil {
+		return nil, err
+	}
+	return t, s.wrongSeed(t, len(order))
 }
 
-// order reads the order file, its digest and its checks; nil means row by row.
-func (s Source) order(t *palimpsest.Transcript) (store.Order, error) {
-	if s.Order == "" {
+// order reads or draws the order of n rows, its digest and its checks; nil means
+// row by row.
+func (s Source) order(t *palimpsest.Transcript, n int) (store.Order, error) {
+	if s.Order == "" && s.Generator == "" {
 		t.Meta.Order = "rows of " + filepath.Base(s.Path)
 		return nil, nil
 	}
-	order, err := store.ReadOrder(s.Order, store.OrderOptions{Direction: store.Direction(s.Kind), DType: s.DType, Padded: s.Padded})
+	order, err := s.drawn(t, n)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +97,51 @@ func (s Source) order(t *palimpsest.Transcript) (store.Order, error) {
 	}
 	t.Meta.Checks, err = palimpsest.CheckOrder(ids)
 	return order, err
+}
+
+// drawn reads the order file and draws the order from its generator, whichever are
+// named; if both are, they must be equal, and then the order counts as regenerated.
+func (s Source) drawn(t *palimpsest.Transcript, n int) (order store.Order, err error) {
+	if s.Order != "" {
+		if order, err = store.ReadOrder(s.Order, store.OrderOptions{Direction: store.Direction(s.Kind), DType: s.DType, Padded: s.Padded}); err != nil {
+			return nil, err
+		}
+		n = len(order)
+	}
+	if s.Generator == "" {
+		return order, nil
+	}
+	again, err := store.Generate(s.Generator, s.Seed, n)
+	if err != nil {
+		return nil, err
+	}
+	t.Meta.Generator, t.Meta.Seed = s.Generator, strconv.FormatUint(s.Seed, 10)
+	if order == nil {
+		return again, nil
+	}
+	if p, same := order.Equal(again); !same {
+		return nil, fault.Inputf("mismatch", "transcript: %s: position %d holds instance %d, the order of %s seed %d has %d there", s.Order, p, order[p], s.Generator, s.Seed, again[p]).
+			Hint("another seed (runs that reshuffle add the epoch to it), another generator, or the file is written the other way round (--order-kind)")
+	}
+	t.Meta.Regenerated = true
+	return order, nil
+}
+
+// wrongSeed adds the positions that the rows have under the generator's next seed
+// but one million: far from the seeds that epochs of the same run take.
+func (s Source) wrongSeed(t *palimpsest.Transcript, n int) error {
+	if s.Generator == "" {
+		return nil
+	}
+	wrong, err := store.Generate(s.Generator, (s.Seed+1_000_003)%math.MaxUint32, n)
+	if err != nil {
+		return err
+	}
+	at := wrong.Inverse()
+	for _, id := range t.Seq {
+		t.Wrong = append(t.Wrong, int64(at[id]))
+	}
+	return nil
 }
 
 // fill reads the selected rows.

@@ -2,8 +2,10 @@ package transcript
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,5 +108,52 @@ func TestDocuments(t *testing.T) {
 	again, err := Load(Source{Path: rows(t), Store: store.Options{RowLen: 3}, Design: palimpsest.Design{Rows: 4, Seed: 2}})
 	if err != nil || Digest(again) != Digest(tr) {
 		t.Fatalf("the same seed gave digest %s, then %s (%v)", Digest(tr), Digest(again), err)
+	}
+}
+
+// numpy 2.4: default_rng(6198).permutation(10) and RandomState(1234).permutation(10),
+// and the same from the seed 1,000,003 above.
+func TestRegenerate(t *testing.T) {
+	for _, c := range []struct {
+		generator    string
+		seed         uint64
+		order, wrong []uint64
+	}{
+		{"pcg64", 6198, []uint64{2, 4, 7, 3, 8, 9, 0, 6, 1, 5}, []uint64{7, 4, 0, 5, 3, 9, 6, 2, 1, 8}},
+		{"mt19937", 1234, []uint64{7, 2, 9, 1, 0, 8, 4, 5, 6, 3}, []uint64{3, 6, 4, 0, 7, 2, 5, 1, 8, 9}},
+	} {
+		var xs []uint64
+		for i := range uint64(10) {
+			xs = append(xs, 10*i, 10*i+1, 10*i+2)
+		}
+		s := Source{Path: write(t, "rows.u16", 2, xs...), Store: store.Options{RowLen: 3}, Kind: "ids-by-position", DType: "uint32",
+			Order: write(t, "order.bin", 4, c.order...), Generator: c.generator, Seed: c.seed}
+		tr, err := Load(s)
+		if err != nil {
+			t.Fatalf("%s: %v", c.generator, err)
+		}
+		if !tr.Meta.Regenerated || tr.Meta.Generator != c.generator || tr.Meta.Seed != fmt.Sprint(c.seed) {
+			t.Errorf("%s: %+v, want a regenerated order", c.generator, tr.Meta)
+		}
+		for i, id := range tr.Seq {
+			if p := tr.Positions[i][0]; c.order[p] != uint64(id) {
+				t.Errorf("%s: row %d at %d", c.generator, id, p)
+			}
+			if p := tr.Wrong[i]; c.wrong[p] != uint64(id) {
+				t.Errorf("%s: control: row %d at %d", c.generator, id, p)
+			}
+		}
+		s.Order = "" // drawn, but nothing to hold it against
+		if tr, err := Load(s); err != nil || tr.Meta.Regenerated || tr.Positions[0][0] != int64(slices.Index(c.order, uint64(tr.Seq[0]))) {
+			t.Errorf("%s without a file: %v, %+v", c.generator, err, tr)
+		}
+		s.Order, s.Seed = write(t, "o.bin", 4, c.order...), c.seed+1
+		if _, err := Load(s); fault.As(err) == nil || fault.As(err).Class != fault.Input || !strings.Contains(err.Error(), "position") {
+			t.Errorf("%s, another seed: %v", c.generator, err)
+		}
+		s.Generator = "lcg"
+		if _, err := Load(s); fault.As(err) == nil || fault.As(err).Class != fault.Usage {
+			t.Errorf("unknown generator: %v", err)
+		}
 	}
 }
