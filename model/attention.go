@@ -106,6 +106,9 @@ const (
 func (g *blockGraph) attend(q, k, v *node, B, T int) *node {
 	a := &g.b.Attn
 	H, K, hd := a.Heads, a.KVHeads, a.HeadDim
+	if a.Bidirectional {
+		return g.attendBoth(q, k, v, B, T)
+	}
 	if T < longBucket {
 		return g.window(q, k, v, B, 0, T, 0)
 	}

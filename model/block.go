@@ -94,7 +94,7 @@ func blockStage(b *Block, d int, fold bool, parts int) func(in []*node) []*node 
 			in = in[1:]
 			return n
 		}
-		t.mask = take(true)
+		t.mask = take(true) // of a bidirectional block: [B, 1, 1, T]
 		t.cos, t.sin = take(b.Attn.Rope != nil), take(b.Attn.Rope != nil)
 		t.bias = take(b.Attn.ALiBi != nil)
 		w := map[string]*node{}

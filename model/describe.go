@@ -15,6 +15,8 @@ type Info struct {
 	Positions  int    // longest window; 0 = no limit
 	RoPE       string // how rotary positions were extended, "" where they were not
 	Tied       bool
+	Encoder    bool                // tokens are predicted at their own place, by what stands on both sides
+	Headless   bool                // no output matrix: hidden states alone
 	Config     string              // digest of the Spec
 	Defaulted  []weights.Default   // config keys that were missing and the value used
 	Accepted   []string            // keys that were accepted although unknown
@@ -45,6 +47,10 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Head.None = s.headOptional && !f.storesHead(ck.Tensors())
+	if s.Head.None {
+		s.Head = Head{None: true}
+	}
 	inv, err := account(f, s, ck.Tensors())
 	if err != nil {
 		return nil, err
@@ -56,7 +62,7 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 	all, emb := inv.params()
 	info := Info{
 		Family: f.Name, Params: all, Body: all - emb, Vocab: s.Vocab, Width: s.Width, Layers: len(s.Layers), Positions: s.Positions,
-		Tied: s.Head.Tied, Config: digest, Defaulted: cfg.Defaulted(), Accepted: accept,
+		Tied: s.Head.Tied, Encoder: s.Encoder(), Headless: s.Head.None, Config: digest, Defaulted: cfg.Defaulted(), Accepted: accept,
 		Warnings: s.warnings,
 	}
 	for i := range s.Kinds {

@@ -39,7 +39,7 @@ func (m *Model) positionTable(T int) (*tensors.Tensor, error) {
 	return m.cached(tableKey{kind: -1, T: T}, []int{T, m.spec.Width}, func(x []float32) {
 		d := m.spec.Width
 		for t := range T {
-			m.addPosition(x[t*d:(t+1)*d], t)
+			m.addPosition(x[t*d:(t+1)*d], t+m.spec.Embed.Learned.Offset)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,16 +33,19 @@ type Names struct {
 	Embed string
 	// Elsewhere are the places where other files keep the same tensors.
 	Elsewhere []Place
-	// Positions, EmbedNorm and EmbedProj stand between ids and block 0.
-	Positions, EmbedNorm, EmbedProj string
-	Layer                           string // prefix of a layer's tensors, after Base
+	// Positions, Types, EmbedNorm and EmbedProj stand between ids and block 0.
+	Positions, Types, EmbedNorm, EmbedProj string
+	Layer                                  string // prefix of a layer's tensors, after Base
 	// Block holds n1..n4, q k v or qkv, qn, kn, o, gate up or gateup, down; qn and kn
 	// with {h} where the gain of each head is a tensor of its own. A slot named
 	// after a form, "par.n1", counts for blocks of that form instead of "n1".
 	Block    map[string]string
 	Final    string
 	Head     string
+	HeadBias string // where the output bias does not stand with the output matrix
 	HeadProj string
+	// Transform and its norm stand before the output matrix of a masked language model.
+	Transform, TransformNorm string
 
 	// Grouped: the rows of a fused qkv stand per key head (its queries, its
 	// key, its value); otherwise all queries, all keys, all values.
@@ -57,7 +61,7 @@ type Place struct{ Base, Head string }
 func families() []*Family {
 	return slices.Concat(
 		[]*Family{gptNeoX(), llama(), mistral(), qwen2(), qwen3()},
-		denseFamilies(),
+		denseFamilies(), encoderFamilies(),
 	)
 }
 
@@ -68,6 +72,9 @@ func denseFamilies() []*Family {
 		bloom(), mpt(), stablelm(), starcoder2(), cohere(), cohere2(), granite(), smollm3(), glm4(),
 	}
 }
+
+// encoderFamilies are the encoders with masked language models' heads.
+func encoderFamilies() []*Family { return []*Family{bert(), roberta(), distilbert()} }
 
 // Families lists the families that run, for documentation and inspect.
 func Families() []*Family { return families() }
@@ -132,6 +139,7 @@ func (f *Family) needs(s *Spec, base string) []need {
 	if p := s.Embed.Learned; p != nil {
 		add(true, "positions.w", base+n.Positions+".weight", p.Rows, d)
 	}
+	add(s.Embed.Types > 0, "types.w", base+n.Types+".weight", s.Embed.Types, d)
 	gains("embednorm", base+n.EmbedNorm, s.Embed.Norm, d)
 	for l := range s.Layers {
 		b := s.Block(l)
@@ -184,12 +192,21 @@ func (f *Family) needs(s *Spec, base string) []need {
 		matrix(key+"down", at("down"), m.BiasDown, d, m.Width)
 	}
 	gains("final", base+n.Final, s.Final, d)
+	if s.Head.None {
+		return out
+	}
+	if t := s.Head.Transform; t != nil {
+		matrix("transform", n.Transform, true, d, d)
+		gains("transform.n", n.TransformNorm, &t.Norm, d)
+	}
 	if !s.Head.Tied {
 		matrix("head", n.Head, false, s.Vocab, e)
 	}
-	add(s.Head.Bias, "head.b", n.Head+".bias", s.Vocab)
+	add(s.Head.Bias, "head.b", n.headBias()+".bias", s.Vocab)
 	return out
 }
+
+func (n *Names) headBias() string { return cmp.Or(n.HeadBias, n.Head) }
 
 // dims is the shape of the gain of a q or k norm.
 func (q *QKNorm) dims(heads, hd int) []int {

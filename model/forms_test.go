@@ -148,6 +148,21 @@ func forms() []form {
 			}
 			b.Attn.Rope = r
 		}},
+		{name: "both ways types transform", spec: func(s *Spec, b *Block) {
+			b.Form, b.Norm, s.Final = PostNorm, ln, nil
+			b.Attn.Rope, b.Attn.Bidirectional, b.Attn.Bias, b.Attn.BiasO = nil, true, true, true
+			s.Embed = Embed{Learned: &Learned{Rows: 400}, Types: 3, Norm: &ln}
+			s.Positions = 400
+			b.MLP = MLP{Width: 20, Act: GELU, Bias: true, BiasDown: true}
+			s.Head = Head{Tied: true, Bias: true, Transform: &Transform{Act: GELU, Norm: ln}}
+		}},
+		{name: "both ways grouped cap positions from padding", spec: func(s *Spec, b *Block) {
+			b.Attn.Rope, b.Attn.Bidirectional, b.Attn.Cap = nil, true, 1.5
+			pad := 3
+			s.Embed.Learned = &Learned{Rows: 404, Offset: 4, Pad: &pad}
+			s.Positions = 400
+			s.Head = Head{Transform: &Transform{Act: ReLU, Norm: rms}, Bias: true}
+		}},
 		{name: "no positions multi-query", spec: func(s *Spec, b *Block) {
 			b.Attn.Rope, b.Attn.KVHeads = nil, 1
 		}, names: func(n *Names) { fused(n) }},
@@ -158,7 +173,7 @@ func forms() []form {
 func (f form) build() (*Family, *Spec, *randomSource) {
 	rms := Norm{Kind: RMSNorm, Eps: 1e-6, Gain: true}
 	fam := &Family{Name: "test", Names: Names{
-		Base: "m.", Embed: "embed", Positions: "pos", EmbedNorm: "embednorm", EmbedProj: "embedproj", HeadProj: "headproj",
+		Base: "m.", Embed: "embed", Positions: "pos", Types: "types", Transform: "transform", TransformNorm: "transformnorm", EmbedNorm: "embednorm", EmbedProj: "embedproj", HeadProj: "headproj",
 		Layer: "{l}.", Final: "final", Head: "head",
 		Block: map[string]string{"n1": "n1", "n2": "n2", "n3": "n3", "n4": "n4", "q": "q", "k": "k", "v": "v", "o": "o",
 			"qn": "qn", "kn": "kn", "gate": "gate", "up": "up", "down": "down"},
@@ -207,7 +222,13 @@ func TestForms(t *testing.T) {
 			var ws []Window
 			for i, n := range []int{7, 70, 300} { // one bucket each; the last takes blocks of queries
 				w := Window{Doc: i}
-				for range n {
+				for k := range n {
+					if s.Encoder() { // a token is predicted at its own place
+						w.Rows = append(w.Rows, int32(k))
+					}
+					if s.Embed.Types > 0 {
+						w.Types = append(w.Types, int32(g.IntN(s.Embed.Types)))
+					}
 					w.IDs = append(w.IDs, int32(g.IntN(s.Vocab)))
 					w.Targets = append(w.Targets, int32(g.IntN(s.Vocab)))
 				}
@@ -241,7 +262,7 @@ func compareWithScalar(t *testing.T, m *Model, ref *scalar, ws []Window) {
 	}
 	worst := 0.0
 	for i, w := range ws {
-		want, logits := ref.forward(w.IDs)
+		want, logits := ref.forward(w.IDs, w.Types...)
 		var order []string
 		order = append(order, stateKey(TapResidPost, 0))
 		for l := range m.spec.Layers {
@@ -304,8 +325,9 @@ func TestScalarReference(t *testing.T) {
 			}
 			check("hidden.1.final", stateKey(TapFinalNorm, len(d.Spec.Layers)))
 			lp, ent, sd := e.tensors["logprob.1"].f, e.tensors["entropy.1"].f, e.tensors["sd.1"].f
+			targets := e.windows()[1].Targets
 			for i := range lp {
-				a, b, c, rank := rowScores(logits[i], ids[i+1])
+				a, b, c, rank := rowScores(logits[i], targets[i])
 				for k, d := range []float64{a - lp[i], b - ent[i], c - sd[i]} {
 					if math.Abs(d) > 1e-9 {
 						t.Fatalf("target %d: %s off by %g", i, []string{"logprob", "entropy", "sd"}[k], d)

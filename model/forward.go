@@ -57,6 +57,14 @@ func (m *Model) layer(b batch, l int, x *tensors.Tensor, r *run) (*tensors.Tenso
 	if err != nil {
 		return x, err
 	}
+	if m.spec.Kinds[kind].Attn.Bidirectional {
+		mask, err := m.keyMask(b)
+		if err != nil {
+			return x, err
+		}
+		defer free(mask)
+		in = append(in, mask)
+	}
 	for _, t := range ts {
 		in = append(in, t)
 	}
@@ -96,10 +104,11 @@ func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
 	scale := float32(one(e.Scale))
 	x, err := m.eng.f32([]int{b.B, b.T, width}, func(x []float32) error {
 		for i := range b.B {
-			var ids []int32
+			var ids, types []int32
 			if i < len(b.items) {
-				ids = b.items[i].w.IDs
+				ids, types = b.items[i].w.IDs, b.items[i].w.Types
 			}
+			at := e.Learned.positions(ids)
 			for t := range b.T {
 				id := 0
 				if t < len(ids) {
@@ -112,8 +121,11 @@ func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
 						row[c] *= scale
 					}
 				}
-				if p := e.Learned; p != nil && e.Width == 0 {
-					m.addPosition(row, t)
+				if e.Types > 0 {
+					m.addType(row, types, t)
+				}
+				if e.Learned != nil && e.Width == 0 {
+					m.addPosition(row, at(t))
 				}
 			}
 		}
@@ -141,11 +153,10 @@ func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
 	return out[0], nil
 }
 
-// addPosition adds the learned vector of position t. A padded row may lie
+// addPosition adds the learned vector of row at. A padded row may lie
 // beyond the table; its value is of no account.
-func (m *Model) addPosition(row []float32, t int) {
-	p := m.spec.Embed.Learned
-	at := min(t+p.Offset, p.Rows-1) * len(row)
+func (m *Model) addPosition(row []float32, at int) {
+	at = min(at, m.spec.Embed.Learned.Rows-1) * len(row)
 	for c, v := range m.positions[at : at+len(row)] {
 		row[c] += v
 	}

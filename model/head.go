@@ -21,6 +21,12 @@ func logitsStage(s *Spec, w *tensors.Tensor) func(in []*node) []*node {
 	return func(in []*node) []*node {
 		take := taker(in)
 		x := finish(s, take(true), take)
+		if t := s.Head.Transform; t != nil {
+			w, b := take(true), take(true)
+			x = denseAct(x, w, b, t.Act)
+			gain := take(t.Norm.Gain)
+			x = norm(&t.Norm, x, gain, take(t.Norm.Bias))
+		}
 		bias := take(s.Head.Bias)
 		var m *node
 		if w != nil {

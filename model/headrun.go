@@ -32,6 +32,9 @@ type headRun struct {
 
 func (m *Model) newHead(o *ScoreOptions) (*headRun, error) {
 	V := m.spec.Vocab
+	if m.spec.Head.None {
+		return nil, errHeadless()
+	}
 	if o.Vocab < 0 || o.Vocab > V {
 		return nil, fault.Usagef("model: vocabulary of %d entries: the output head has %d", o.Vocab, V)
 	}

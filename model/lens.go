@@ -30,6 +30,9 @@ type LensReading struct {
 func (m *Model) Lens(ctx context.Context, x []float32, K int, targets []int32) (out []LensReading, err error) {
 	defer edge("lens", &err)
 	d, V := m.spec.Width, m.spec.Vocab
+	if m.spec.Head.None {
+		return nil, errHeadless()
+	}
 	if K < 1 || len(x) != len(targets)*K*d {
 		return nil, fault.Usagef("model: lens: %d values for %d targets at %d layers of width %d", len(x), len(targets), K, d)
 	}

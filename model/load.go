@@ -28,6 +28,7 @@ type inventory struct {
 	kinds map[string]weights.DType
 	keys  []string
 	spare string // a stored output matrix of a tied model, to be compared
+	bias  string // a second output bias, to be compared
 }
 
 // account matches the stored tensors with what f and s need.
@@ -75,6 +76,15 @@ func account(f *Family, s *Spec, ts iter.Seq[weights.Info]) (*inventory, error) 
 				return nil, fault.Inputf("tensor", "model: tensor %q: shape %v, want %v", t.Name, t.Shape, want)
 			}
 			inv.spare = t.Name
+			used[t.Name] = true
+		}
+	}
+	if n := &f.Names; s.Head.Bias && n.HeadBias != "" {
+		if t, ok := have[n.Head+".bias"]; ok {
+			if want := inv.dims["head.b"]; !slices.Equal(t.Shape, want) {
+				return nil, fault.Inputf("tensor", "model: tensor %q: shape %v, want %v", t.Name, t.Shape, want)
+			}
+			inv.bias = t.Name
 			used[t.Name] = true
 		}
 	}
@@ -141,7 +151,7 @@ func (inv *inventory) params() (all, embedding int64) {
 	for _, k := range inv.keys {
 		n := int64(size(inv.dims[k]))
 		all += n
-		if k == "embed.w" || k == "positions.w" || k == "head.w" || k == "head.b" {
+		if k == "embed.w" || k == "positions.w" || k == "types.w" || k == "head.w" || k == "head.b" {
 			embedding += n
 		}
 	}
@@ -192,19 +202,33 @@ func (r *reader) get(key string) ([]float32, error) {
 	return x, nil
 }
 
-// checkTie compares a stored output matrix with the embedding of a tied model.
+// checkTie compares a stored output matrix with the embedding of a tied model,
+// and a second output bias with the first.
 func (r *reader) checkTie(embed matrix) error {
-	if r.inv.spare == "" {
+	if r.inv.spare != "" {
+		if err := r.same(r.inv.spare, embed.float32s(), "the embedding's", "that they are one matrix (tie_word_embeddings)"); err != nil {
+			return err
+		}
+	}
+	if r.inv.bias == "" {
 		return nil
 	}
-	x := make([]float32, embed.len())
-	if err := r.src.F32(r.inv.spare, x); err != nil {
+	b, err := r.get("head.b")
+	if err != nil {
 		return err
 	}
-	for i, v := range embed.float32s() {
+	return r.same(r.inv.bias, b, "that of "+r.inv.names["head.b"], "of no second output bias")
+}
+
+// same compares the tensor name with want.
+func (r *reader) same(name string, want []float32, whose, says string) error {
+	x := make([]float32, len(want))
+	if err := r.src.F32(name, x); err != nil {
+		return err
+	}
+	for i, v := range want {
 		if x[i] != v {
-			return fault.Inputf("tie-mismatch", "model: tensor %q: value %d is %g, the embedding's is %g; config.json says that they are one matrix (tie_word_embeddings)",
-				r.inv.spare, i, x[i], v)
+			return fault.Inputf("tie-mismatch", "model: tensor %q: value %d is %g, %s is %g; config.json says %s", name, i, x[i], whose, v, says)
 		}
 	}
 	return nil

@@ -27,6 +27,9 @@ func (s *Spec) weightBytes(inv *inventory, half bool) (n int64) {
 			n += values * bytes
 		}
 	}
+	if s.Head.None {
+		return n
+	}
 	head := 4 * int64(s.Vocab) * int64(s.headWidth())
 	if head <= headConstBytes {
 		head *= 2

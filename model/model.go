@@ -48,10 +48,11 @@ type Model struct {
 
 	embed      matrix // [V, e], as stored
 	positions  []float32
+	types      []float32           // vectors of the token types
 	layers     [][]*tensors.Tensor // slots of each layer, in Block.slots order
 	embedSlots []*tensors.Tensor
 	finalSlots []*tensors.Tensor // final gain and bias, projection to narrow embeddings
-	headSlots  []*tensors.Tensor // finalSlots and the output bias
+	headSlots  []*tensors.Tensor // finalSlots, those of Head.Transform, the output bias
 	headMatrix *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow; nil once the stage holds it
 	headConst  bool              // the stage holds the matrix as a constant
 	headChunk  int               // rows of one head execution
@@ -155,6 +156,8 @@ func (m *Model) Close() {
 func (m *Model) Matrix(kind string) (rows, cols int, at func(i int, dst []float32), err error) {
 	key := "embed.w"
 	switch {
+	case kind == "output" && m.spec.Head.None:
+		return 0, 0, nil, errHeadless()
 	case kind == "output" && !m.spec.Head.Tied:
 		key = "head.w"
 	case kind != "input" && kind != "output":

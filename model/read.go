@@ -22,6 +22,9 @@ func (m *Model) read(r *reader) error {
 	if m.positions, err = r.get("positions.w"); err != nil {
 		return err
 	}
+	if m.types, err = r.get("types.w"); err != nil {
+		return err
+	}
 	m.layers = make([][]*tensors.Tensor, len(m.spec.Layers))
 	if err := parallel(len(m.layers), runtime.GOMAXPROCS(0), func(l int) error { return m.readLayer(r, l) }); err != nil {
 		return err
@@ -128,6 +131,9 @@ func (m *Model) readHead(r *reader) (err error) {
 	if m.finalSlots, err = m.readNorm(r, "final", s.Final); err != nil {
 		return err
 	}
+	if s.Head.None {
+		return nil
+	}
 	key := "head.w"
 	if s.Head.Tied {
 		key = "embed.w"
@@ -157,6 +163,13 @@ func (m *Model) readHead(r *reader) (err error) {
 		return err
 	}
 	m.headSlots = slices.Clone(m.finalSlots)
+	if s.Head.Transform != nil {
+		ts, err := m.readTransform(r)
+		m.headSlots = append(m.headSlots, ts...)
+		if err != nil {
+			return err
+		}
+	}
 	if s.Head.Bias {
 		b, err := r.get("head.b")
 		if err != nil {

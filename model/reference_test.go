@@ -131,7 +131,9 @@ func le64(b []byte) uint64 {
 	return v
 }
 
-// windows are the sequences of e, each scored at every position, in order.
+// windows are the sequences of e, each scored at every position, in order. Those
+// of an encoder predict their labels at their own places; the padded batch comes
+// as windows of Doc 3, without their padding.
 func (e expected) windows() []Window {
 	var ws []Window
 	for s := 0; ; s++ {
@@ -139,12 +141,37 @@ func (e expected) windows() []Window {
 		if !ok {
 			return ws
 		}
-		ids := make([]int32, len(g.i))
-		for i, v := range g.i {
-			ids[i] = int32(v)
+		ids := int32s(g)
+		labels, encoder := e.tensors[fmt.Sprintf("labels.%d", s)]
+		if !encoder {
+			ws = append(ws, Window{Doc: s, IDs: ids[:len(ids)-1], Targets: ids[1:]})
+			continue
 		}
-		ws = append(ws, Window{Doc: s, IDs: ids[:len(ids)-1], Targets: ids[1:]})
+		T := g.shape[len(g.shape)-1]
+		targets, types, mask := int32s(labels), int32s(e.tensors[fmt.Sprintf("token_type_ids.%d", s)]), int32s(e.tensors[fmt.Sprintf("attention_mask.%d", s)])
+		for from := 0; from < len(ids); from += T {
+			n := T
+			for len(mask) > 0 && mask[from+n-1] == 0 {
+				n--
+			}
+			w := Window{Doc: s, Index: from / T, IDs: ids[from : from+n], Targets: targets[from : from+n]}
+			if types != nil {
+				w.Types = types[from : from+n]
+			}
+			for t := range n {
+				w.Rows = append(w.Rows, int32(t))
+			}
+			ws = append(ws, w)
+		}
 	}
+}
+
+func int32s(g golden) []int32 {
+	var out []int32
+	for _, v := range g.i {
+		out = append(out, int32(v))
+	}
+	return out
 }
 
 // each yields windows without error.
@@ -184,8 +211,17 @@ func TestReferenceScores(t *testing.T) {
 			m := loadReference(t, c.Name, Options{BatchTokens: 512})
 			ws := e.windows()
 			var worst [3]float64
-			for s, got := range scoreAll(t, m, ws, ScoreOptions{}) {
-				key := func(name string) golden { return e.tensors[fmt.Sprintf("%s.%d", name, s)] }
+			for k, got := range scoreAll(t, m, ws, ScoreOptions{}) {
+				s, first := ws[k].Doc, 0 // the windows of a batch stand row after row
+				for _, w := range ws[:k] {
+					if w.Doc == s {
+						first += len(w.Targets)
+					}
+				}
+				key := func(name string) golden {
+					g := e.tensors[fmt.Sprintf("%s.%d", name, s)]
+					return golden{f: g.f[min(first, len(g.f)):], i: g.i[min(first, len(g.i)):]}
+				}
 				lp, ent, sd := key("logprob"), key("entropy"), key("sd")
 				rank, arg, margin, am := key("rank"), key("argmax"), key("margin"), key("argmax_margin")
 				for i := range got.Logprob {

@@ -291,7 +291,7 @@ func (m *scalar) attention(a *Attn, l int, x vec) vec {
 			top := math.Inf(-1)
 			for j := range T {
 				x := math.Inf(-1)
-				if j <= i && (a.Window == 0 || j > i-a.Window) {
+				if a.Bidirectional || j <= i && (a.Window == 0 || j > i-a.Window) {
 					x = 0
 					for c, qc := range q[h][i] {
 						x += qc * k[kv][j][c] * float64(a.Scale)
@@ -361,11 +361,12 @@ type states map[string]vec
 
 func stateKey(tap string, layer int) string { return fmt.Sprintf("%s %d", tap, layer) }
 
-// forward returns the states and the logits at every position.
-func (m *scalar) forward(ids []int32) (states, vec) {
+// forward returns the states and the logits at every position; without types
+// they are all 0.
+func (m *scalar) forward(ids []int32, types ...int32) (states, vec) {
 	s := m.s
 	st := states{}
-	x := m.embed(ids)
+	x := m.embed(ids, types)
 	st[stateKey(TapResidPost, 0)] = clone(x)
 	for l := range s.Layers {
 		b := s.Block(l)
@@ -450,11 +451,12 @@ func (m *scalar) forward(ids []int32) (states, vec) {
 	return st, m.logits(x)
 }
 
-func (m *scalar) embed(ids []int32) vec {
+func (m *scalar) embed(ids, types []int32) vec {
 	e := &m.s.Embed
 	w := m.get("embed.w")
 	width := len(w) / m.s.Vocab
 	var x vec
+	counted := 0
 	for t, id := range ids {
 		v := append([]float64(nil), w[int(id)*width:(int(id)+1)*width]...)
 		if e.Scale != 0 {
@@ -466,8 +468,24 @@ func (m *scalar) embed(ids []int32) vec {
 			v = m.linear("embedproj", v, m.s.Width, upTo(m.s.Width))
 		}
 		if p := e.Learned; p != nil {
+			at := t + p.Offset
+			if p.Pad != nil { // padding is not counted
+				if at = *p.Pad; int(id) != *p.Pad {
+					at = counted + p.Offset
+					counted++
+				}
+			}
 			for i := range v {
-				v[i] += m.get("positions.w")[(t+p.Offset)*m.s.Width+i]
+				v[i] += m.get("positions.w")[at*m.s.Width+i]
+			}
+		}
+		if e.Types > 0 {
+			k := 0
+			if types != nil {
+				k = int(types[t])
+			}
+			for i := range v {
+				v[i] += m.get("types.w")[k*m.s.Width+i]
 			}
 		}
 		if e.Norm != nil {
@@ -482,6 +500,13 @@ func (m *scalar) logits(x vec) vec {
 	s := m.s
 	var out vec
 	for _, v := range x {
+		if p := s.Head.Transform; p != nil {
+			v = m.linear("transform", v, s.Width, upTo(s.Width))
+			for i := range v {
+				v[i] = m.act(p.Act, v[i])
+			}
+			v = m.norm(&p.Norm, v, m.get("transform.n.g"), m.get("transform.n.b"))
+		}
 		key := "head"
 		if s.Head.Tied {
 			key = "embed"

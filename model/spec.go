@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"assay/weights"
@@ -35,6 +36,9 @@ type Spec struct {
 	Head      Head    `json:"head"`
 
 	warnings []weights.Warning // about the configuration; no part of the digest
+	// headOptional: the configuration names no class with an output matrix, so
+	// the stored tensors decide.
+	headOptional bool
 }
 
 // Embed is what happens between ids and the input of block 0.
@@ -42,13 +46,16 @@ type Embed struct {
 	Scale   Float    `json:"scale,omitempty"` // multiplies the rows; 0 = 1
 	Width   int      `json:"width,omitempty"` // width of the rows where it is not Spec.Width (OPT 350m)
 	Learned *Learned `json:"learned,omitempty"`
+	Types   int      `json:"types,omitempty"` // rows of the table of token types; 0 = none
 	Norm    *Norm    `json:"norm,omitempty"`
 }
 
-// Learned is a table of position vectors; position t reads row t + Offset.
+// Learned is a table of position vectors; position t reads row t + Offset. Where
+// Pad is set, an input with that id reads row Pad and is not counted (RoBERTa).
 type Learned struct {
-	Rows   int `json:"rows"`
-	Offset int `json:"offset,omitempty"`
+	Rows   int  `json:"rows"`
+	Offset int  `json:"offset,omitempty"`
+	Pad    *int `json:"pad,omitempty"`
 }
 
 // Norm kinds.
@@ -96,18 +103,20 @@ type Block struct {
 // Attn is one attention: projections, clip, q/k norm, RoPE, scale, bias, cap,
 // mask, softmax, output projection.
 type Attn struct {
-	Heads   int     `json:"heads"`
-	KVHeads int     `json:"kv_heads"`
-	HeadDim int     `json:"head_dim"`
-	Scale   Float   `json:"scale"`            // multiplies q.k
-	Bias    bool    `json:"bias,omitempty"`   // on q, k and v
-	BiasO   bool    `json:"bias_o,omitempty"` // on the output projection
-	Clip    Float   `json:"clip,omitempty"`   // q, k, v cut to [-Clip, Clip]; 0 = none
-	Cap     Float   `json:"cap,omitempty"`    // scores become Cap tanh(s/Cap); 0 = none
-	Window  int     `json:"window,omitempty"` // key j is seen by i when i-Window < j <= i; 0 = all j <= i
-	QKNorm  *QKNorm `json:"qk_norm,omitempty"`
-	Rope    *Rope   `json:"rope,omitempty"`
-	ALiBi   *ALiBi  `json:"alibi,omitempty"`
+	Heads   int   `json:"heads"`
+	KVHeads int   `json:"kv_heads"`
+	HeadDim int   `json:"head_dim"`
+	Scale   Float `json:"scale"`            // multiplies q.k
+	Bias    bool  `json:"bias,omitempty"`   // on q, k and v
+	BiasO   bool  `json:"bias_o,omitempty"` // on the output projection
+	Clip    Float `json:"clip,omitempty"`   // q, k, v cut to [-Clip, Clip]; 0 = none
+	Cap     Float `json:"cap,omitempty"`    // scores become Cap tanh(s/Cap); 0 = none
+	Window  int   `json:"window,omitempty"` // key j is seen by i when i-Window < j <= i; 0 = all j <= i
+	// Bidirectional: every input sees every input (encoders).
+	Bidirectional bool    `json:"bidirectional,omitempty"`
+	QKNorm        *QKNorm `json:"qk_norm,omitempty"`
+	Rope          *Rope   `json:"rope,omitempty"`
+	ALiBi         *ALiBi  `json:"alibi,omitempty"`
 }
 
 // Scopes of a norm on q and k.
@@ -155,6 +164,22 @@ type Head struct {
 	Bias  bool  `json:"bias,omitempty"`
 	Scale Float `json:"scale,omitempty"` // multiplies the logits; 0 = 1
 	Cap   Float `json:"cap,omitempty"`   // logits become Cap tanh(x/Cap); 0 = none
+	// Transform stands before the output matrix (masked language models).
+	Transform *Transform `json:"transform,omitempty"`
+	// None: the checkpoint has no output matrix and gives hidden states alone.
+	None bool `json:"none,omitempty"`
+}
+
+// Transform is N(act(W x + b)) of a masked language model's head.
+type Transform struct {
+	Act  string `json:"act"`
+	Norm Norm   `json:"norm"`
+}
+
+// Encoder reports whether inputs see what follows them, so that a token is
+// predicted at its own place and not at the one before.
+func (s *Spec) Encoder() bool {
+	return slices.ContainsFunc(s.Kinds, func(b Block) bool { return b.Attn.Bidirectional })
 }
 
 // headWidth is the width of the vectors that the output matrix multiplies.

@@ -40,11 +40,14 @@ func (m *Model) blockTables(s shape, kind int) ([]*tensors.Tensor, error) {
 	if T < longBucket {
 		queries = T
 	}
-	mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{1, 1, queries, T}, func(x []float32) { fillMask(x, queries, T, a.Window) })
-	if err != nil {
-		return nil, err
+	var out []*tensors.Tensor
+	if !a.Bidirectional { // whose mask depends on the batch: keyMask
+		mask, err := m.cached(tableKey{kind: kind, what: 'm', T: T}, []int{1, 1, queries, T}, func(x []float32) { fillMask(x, queries, T, a.Window) })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, mask)
 	}
-	out := []*tensors.Tensor{mask}
 	if r := a.Rope; r != nil {
 		key := tableKey{kind: kind, T: T, long: s.long && r.Long != nil}
 		for _, t := range []struct {

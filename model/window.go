@@ -10,10 +10,15 @@ import (
 // len(IDs) - len(Targets) + j, which is how a planner's window over a sequence S
 // reads: IDs = S[Begin:End-1], Targets = S[First:End]. Where Rows is not nil,
 // target j is predicted from row Rows[j] instead.
+//
+// An encoder predicts a token at its own place, so its windows need Rows, and
+// the inputs at those rows are what stands in the place of the token: usually
+// the mask token.
 type Window struct {
 	Doc, Index   int // carried, for the caller
 	IDs, Targets []int32
 	Rows         []int32
+	Types        []int32 // token type of each input (BERT); nil = all 0
 }
 
 // row is the input row that predicts target j.
@@ -61,6 +66,17 @@ func (m *Model) check(w *Window) error {
 	}
 	if len(w.Targets) > n {
 		return fault.Inputf("window", "model: doc %d window %d: %d targets for %d inputs", w.Doc, w.Index, len(w.Targets), n)
+	}
+	if m.spec.Encoder() && len(w.Targets) > 0 && w.Rows == nil {
+		return ErrEncoder(m.spec.Family)
+	}
+	if w.Types != nil && len(w.Types) != n {
+		return fault.Inputf("window", "model: doc %d window %d: %d token types for %d inputs", w.Doc, w.Index, len(w.Types), n)
+	}
+	for i, x := range w.Types {
+		if x != 0 && (x < 0 || int(x) >= m.spec.Embed.Types) {
+			return fault.Inputf("window", "model: doc %d window %d: input %d has token type %d, the model knows %d types", w.Doc, w.Index, i, x, max(1, m.spec.Embed.Types))
+		}
 	}
 	for i, id := range w.IDs {
 		if id < 0 || int(id) >= m.spec.Vocab {
