@@ -24,8 +24,9 @@ import (
 // ghostFlags are the flags of ghost test and external.
 type ghostFlags struct {
 	scorer
-	ref, gens, tests, planted, rows, out string
-	o                                    ghost.Options
+	ref, gens, tests, planted, wrap, rows, out string
+	lastK                                      []int
+	o                                          ghost.Options
 }
 
 func (f *ghostFlags) register(cmd *cobra.Command) {
@@ -71,8 +72,10 @@ A TRACE must hold the candidates as documents g<secret>/<candidate>/<wrapper>.`,
 	}
 	f.register(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.gens, "gens", "", "generated continuations, one {secret, k, text} a line")
-	fl.StringVar(&f.tests, "tests", "", "recall, evalue, rank, exposure, separated by commas (default: all that the evidence allows)")
+	fl.StringVar(&f.gens, "gens", "", "generated continuations of the prompts that \"ghost requests --recall\" writes (.jsonl with id, text)")
+	fl.StringVar(&f.tests, "tests", "", "recall, evalue, rank, words, exposure, separated by commas (default: all that the evidence allows; words costs one text for every word of the list at every place)")
+	fl.IntSliceVar(&f.lastK, "k", nil, "numbers of last words asked for by recall, instead of the plan's (costs the tier)")
+	fl.StringVar(&f.wrap, "wrap", "", "file of wrappers, one a line, or \"document\" for the text before each planted place, instead of the plan's (costs the tier)")
 	fl.StringVar(&f.planted, "planted", "", "the planted corpus (its record is NAME.plants.jsonl)")
 	fl.IntVar(&f.o.Draws, "perm", 9999, "Monte Carlo draws of the combination sum")
 	fl.Uint64Var(&f.o.Seed, "seed", 1, "seed of the draws")
@@ -88,29 +91,12 @@ func (f *ghostFlags) test(ctx context.Context, name, path string) error {
 		f.o.Tests = strings.Split(f.tests, ",")
 	}
 	var ev ghost.Evidence
-	if f.planted != "" {
-		docs, _, err := ghostCorpus(f.planted)
-		if err != nil {
-			return err
-		}
-		p, err := os.Open(name + ".plants.jsonl")
-		if err != nil {
-			return fault.Inputf("no-file", "--planted: %w", err)
-		}
-		defer p.Close()
-		record, err := ghost.ReadPlants(p)
-		if err != nil {
-			return err
-		}
-		if err := ghost.CheckPlants(s, docs, record); err != nil {
-			return err
-		}
-		ev.Leaked = ghost.Leaks(s, docs, record)
-		if slices.Equal(s.Plan.Wrappers, []string{ghost.DocumentWrappers}) {
-			if err := s.UseDocuments(docs, record); err != nil {
-				return err
-			}
-		}
+	docs, record, err := f.plantedCorpus(name, s, &ev)
+	if err != nil {
+		return err
+	}
+	if err := f.depart(s, docs, record); err != nil {
+		return err
 	}
 	if f.gens != "" {
 		g, err := os.Open(f.gens)
@@ -118,8 +104,12 @@ func (f *ghostFlags) test(ctx context.Context, name, path string) error {
 			return fault.Inputf("no-file", "--gens: %w", err)
 		}
 		defer g.Close()
-		if ev.Gens, err = ghost.ReadGens(g); err != nil {
+		skipped := 0
+		if ev.Gens, skipped, err = ghost.ReadGens(g); err != nil {
 			return err
+		}
+		if skipped > 0 {
+			f.app.note("note: --gens: %s of other requests passed over", plural(skipped, "line"))
 		}
 	}
 	in := requests(slices.Collect(ghost.Requests(s)))
@@ -130,6 +120,11 @@ func (f *ghostFlags) test(ctx context.Context, name, path string) error {
 			return err
 		})
 		return out, err
+	}
+	if slices.Contains(f.o.Tests, ghost.ByWordRanks) || f.o.Tests == nil && s.Plan.Primary == ghost.ByWordRanks {
+		if ev.WordRanks, err = f.wordRanks(ctx, path, s, policy, &ev.Inputs); err != nil {
+			return err
+		}
 	}
 	if ev.Suspect, err = scores("suspect", path); err != nil {
 		return err
@@ -178,60 +173,4 @@ func (f *ghostFlags) finish(r probes.Result, rows [][]string) error {
 		}
 	}
 	return f.app.printResult(r, f.out)
-}
-
-func newGhostExternal(a *app) *cobra.Command {
-	f := ghostFlags{scorer: scorer{app: a}}
-	cmd := &cobra.Command{
-		Use:   "external SET.json CKPT|TRACE [--ref CKPT|TRACE]",
-		Short: "Rank planted strings that assay did not draw among given controls (tier C)",
-		Long: `external reads {"prefix", "planted": [{id, text, times}], "controls": [{id, text}]} and
-ranks each planted string among the controls. Nothing shows how the strings were
-chosen, so the result is a description: no p-value.`,
-		Example: "  assay ghost external ghosts.json ./suspect --ref ./base --rows ranks.csv",
-		Args:    cobra.ExactArgs(2),
-		RunE:    func(cmd *cobra.Command, args []string) error { return f.external(cmd.Context(), args[0], args[1]) },
-	}
-	f.register(cmd)
-	return cmd
-}
-
-func (f *ghostFlags) external(ctx context.Context, set, path string) error {
-	file, err := os.Open(set)
-	if err != nil {
-		return fault.Inputf("no-file", "ghost: %w", err)
-	}
-	defer file.Close()
-	e, err := ghost.ReadExternal(file)
-	if err != nil {
-		return err
-	}
-	in := requests(slices.Collect(e.Requests()))
-	var inputs []probes.Input
-	scores := func(role, path string) (out map[string]float64, err error) {
-		err = f.read(ctx, role, path, in, window.Policy{Name: "full", BOS: "auto"}, &inputs, func(r *trace.Reader) error {
-			out, err = e.FromTrace(r)
-			return err
-		})
-		return out, err
-	}
-	suspect, err := scores("suspect", path)
-	if err != nil {
-		return err
-	}
-	var reference map[string]float64
-	if f.ref != "" {
-		if reference, err = scores("reference", f.ref); err != nil {
-			return err
-		}
-	}
-	r, ranks, err := e.Test(suspect, reference, inputs)
-	if err != nil {
-		return err
-	}
-	rows := [][]string{{"id", "repetitions", "score [nats/token]", "rank", "of"}}
-	for _, x := range ranks {
-		rows = append(rows, []string{x.ID, fmt.Sprint(x.Times), fmt.Sprint(x.Score), fmt.Sprint(x.Rank), fmt.Sprint(x.Of)})
-	}
-	return f.finish(r, rows)
 }

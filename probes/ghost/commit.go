@@ -170,6 +170,23 @@ func Verify(c Commitment, s *Set) ([]Mismatch, error) {
 	return out, nil
 }
 
+// Continues returns the fields in which a full commitment departs from the one of
+// the beacon form that was published before it.
+func (c Commitment) Continues(first Commitment) []Mismatch {
+	var out []Mismatch
+	for _, f := range []struct{ name, a, b string }{
+		{"schema", first.Schema, c.Schema}, {"kind", first.Kind, c.Kind},
+		{"secrets", fmt.Sprint(first.Secrets), fmt.Sprint(c.Secrets)}, {"controls", fmt.Sprint(first.Controls), fmt.Sprint(c.Controls)},
+		{"words", fmt.Sprint(first.Words), fmt.Sprint(c.Words)}, {"list_sha256", first.ListSHA256, c.ListSHA256},
+		{"plan_sha256", first.PlanSHA256, c.PlanSHA256}, {"source", first.Source, c.Source},
+	} {
+		if f.a != f.b {
+			out = append(out, Mismatch{f.name, f.a, f.b})
+		}
+	}
+	return out
+}
+
 // Opening shows one candidate to a third party without the rest: the text, its
 // salt and the path of hashes from its leaf to the committed root.
 type Opening struct {

@@ -178,6 +178,30 @@ func ReadPlan(r io.Reader) (Plan, error) {
 	return p, p.Validate()
 }
 
+// ReadOpening reads an opened candidate; Check holds it against a commitment.
+func ReadOpening(r io.Reader) (Opening, error) {
+	var o Opening
+	if err := decode(r, &o); err != nil {
+		return o, fmt.Errorf("ghost: opening: %w", err)
+	}
+	if o.Schema != openingSchema {
+		return o, fault.Inputf("malformed", "ghost: opening: schema: found %q, want %q", o.Schema, openingSchema)
+	}
+	return o, nil
+}
+
+// ReadTemplate reads a text with slots and the list of each.
+func ReadTemplate(r io.Reader) (*Template, error) {
+	var t Template
+	if err := decode(r, &t); err != nil {
+		return nil, fmt.Errorf("ghost: template: %w", err)
+	}
+	return &t, nil
+}
+
+// JSON returns the opening as it is handed to a third party.
+func (o Opening) JSON() ([]byte, error) { return encode(o) }
+
 // JSON returns the commitment as it is published.
 func (c Commitment) JSON() ([]byte, error) { return encode(c) }
 

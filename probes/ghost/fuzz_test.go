@@ -72,6 +72,8 @@ func FuzzReadSmall(f *testing.F) {
 		_, _ = ReadPlan(r())
 		_, _ = ReadExternal(r())
 		_, _ = ReadPlants(r())
-		_, _ = ReadGens(r())
+		_, _, _ = ReadGens(r())
+		_, _ = ReadOpening(r())
+		_, _ = ReadTemplate(r())
 	})
 }

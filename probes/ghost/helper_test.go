@@ -53,7 +53,7 @@ func fake(s *Set, g *gen.Stream, shift float64) Scores {
 	out := Scores{Weights: "sha256:fake", Policy: "full", BOS: "none"}
 	for k := range s.Secrets {
 		for j := range s.Controls + 1 {
-			for w := range s.Plan.Wrappers {
+			for w := range s.wrappers(k) {
 				x := Score{Secret: k, Candidate: j, Wrapper: w, LogProb: -60 + g.Z(), Tokens: 20, Scored: 20}
 				if j == s.Index(k) {
 					x.LogProb += shift

@@ -195,7 +195,7 @@ func TestRecords(t *testing.T) {
 			t.Errorf("%s: %v, want an input fault", name, err)
 		}
 	}
-	if _, err := ReadGens(strings.NewReader(`{"secret":0,"k":0,"text":""}`)); fault.As(err) == nil {
+	if _, _, err := ReadGens(strings.NewReader(`{"secret":0,"k":0,"text":""}`)); fault.As(err) == nil {
 		t.Errorf("k 0: %v", err)
 	}
 }

@@ -37,6 +37,29 @@ func (s *Set) UseDocuments(docs []Doc, record []Planting) error {
 	if len(s.Plan.Wrappers) != 1 || s.Plan.Wrappers[0] != DocumentWrappers {
 		return fault.Usagef("ghost: document contexts: found wrappers %q in the plan, want only %q", s.Plan.Wrappers, DocumentWrappers)
 	}
+	return s.documentContexts(docs, record)
+}
+
+// OffPlan replaces the plan's wrappers: by texts, or with DocumentWrappers as the
+// only entry by the beginnings of the planted copies. It returns the plan that is
+// then run; Test counts the difference against the tier.
+func (s *Set) OffPlan(wrappers []string, docs []Doc, record []Planting) (Plan, error) {
+	run := s.Plan
+	run.Wrappers = wrappers
+	if len(wrappers) == 0 {
+		return run, fault.Usagef("ghost: wrappers: found none, want at least one (an empty line is the empty wrapper)")
+	}
+	if len(wrappers) == 1 && wrappers[0] == DocumentWrappers {
+		return run, s.documentContexts(docs, record)
+	}
+	s.contexts = make([][]string, s.Secrets)
+	for k := range s.contexts {
+		s.contexts[k] = wrappers
+	}
+	return run, nil
+}
+
+func (s *Set) documentContexts(docs []Doc, record []Planting) error {
 	if err := CheckPlants(s, docs, record); err != nil {
 		return err
 	}
@@ -87,21 +110,48 @@ func WritePlants(record []Planting) ([]byte, error) {
 }
 
 // ReadPlants reads a record of planted copies.
-func ReadPlants(r io.Reader) ([]Planting, error) { return readLines[Planting](r, "plants") }
+func ReadPlants(r io.Reader) ([]Planting, error) { return readLines[Planting](r, "plants", true) }
 
-// ReadGens reads generated continuations, one {secret, k, text} a line.
-func ReadGens(r io.Reader) ([]Gen, error) {
-	gens, err := readLines[Gen](r, "generations")
-	for i, g := range gens {
-		if g.Secret < 0 || g.K < 1 {
-			return nil, fault.Inputf("malformed", "ghost: generations:%d: found secret %d, k %d, want secret >= 0, k >= 1", i+1, g.Secret, g.K)
-		}
+// genLine is a line of a file of generations: {secret, k, text}, or the id of a
+// recall prompt (RecallPrompts) with its text and whatever else the generator wrote.
+type genLine struct {
+	Secret *int    `json:"secret"`
+	K      int     `json:"k"`
+	ID     string  `json:"id"`
+	Text   *string `json:"text"`
+}
+
+// ReadGens reads generated continuations, one a line: {secret, k, text}, or {id,
+// text} where id is that of a recall prompt. Several lines of one prompt are several
+// attempts. Lines of other ids are counted in skipped: a file may hold other work too.
+func ReadGens(r io.Reader) (gens []Gen, skipped int, err error) {
+	lines, err := readLines[genLine](r, "generations", false)
+	if err != nil {
+		return nil, 0, err
 	}
-	return gens, err
+	for i, l := range lines {
+		if l.Text == nil {
+			return nil, 0, fault.Inputf("malformed", "ghost: generations:%d: found no text, want id and text, or secret, k and text", i+1)
+		}
+		g := Gen{K: l.K, Text: *l.Text}
+		if l.Secret != nil {
+			g.Secret = *l.Secret
+		} else if id, ok := parseID('r', l.ID); ok {
+			g.Secret, g.K = id[0], id[1]
+		} else {
+			skipped++
+			continue
+		}
+		if g.Secret < 0 || g.K < 1 {
+			return nil, 0, fault.Inputf("malformed", "ghost: generations:%d: found secret %d, k %d, want secret >= 0, k >= 1", i+1, g.Secret, g.K)
+		}
+		gens = append(gens, g)
+	}
+	return gens, skipped, nil
 }
 
 // readLines reads JSON Lines without a limit on the length of a line.
-func readLines[T any](r io.Reader, what string) ([]T, error) {
+func readLines[T any](r io.Reader, what string, strict bool) ([]T, error) {
 	br := bufio.NewReader(r)
 	var out []T
 	for n := 1; ; n++ {
@@ -117,7 +167,9 @@ func readLines[T any](r io.Reader, what string) ([]T, error) {
 		}
 		var v T
 		d := json.NewDecoder(bytes.NewReader(line))
-		d.DisallowUnknownFields()
+		if strict {
+			d.DisallowUnknownFields()
+		}
 		if err := d.Decode(&v); err != nil {
 			return nil, fault.Inputf("malformed", "ghost: %s:%d: %w", what, n, err)
 		}

@@ -69,6 +69,29 @@ func WordRequests(s *Set) (iter.Seq[Request], error) {
 	}, nil
 }
 
+// RecallPrompts yields, for every planted secret, number k of last words of the
+// plan and wrapper, the prompt that a model is asked to continue, as Context: the
+// wrapper and all but the last k words. Ids are r<secret>/<k>/<wrapper>.
+func RecallPrompts(s *Set) (iter.Seq[Request], error) {
+	if s.Kind != Passphrase {
+		return nil, fault.Usagef("ghost: recall needs kind %s, found %s", Passphrase, s.Kind)
+	}
+	return func(yield func(Request) bool) {
+		for secret := range s.Secrets {
+			words := s.Symbols(secret, s.Index(secret))
+			for _, k := range s.Plan.RecallK {
+				for w, wrapper := range s.wrappers(secret) {
+					ctx, sep := seam(wrapper)
+					prompt := ctx + sep + strings.Join(words[:max(0, len(words)-k)], " ")
+					if !yield(Request{ID: fmt.Sprintf("r%d/%d/%d", secret, k, w), Context: prompt}) {
+						return
+					}
+				}
+			}
+		}
+	}, nil
+}
+
 // parseID reads "<letter>a/b/c".
 func parseID(letter byte, id string) (v [3]int, ok bool) {
 	if id == "" || id[0] != letter {

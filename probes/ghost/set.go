@@ -268,6 +268,13 @@ func (s *Set) alphabet() (v, cmax int, ok bool) {
 	return 0, 0, false
 }
 
+// Burn marks a candidate as opened; the private file keeps the mark.
+func (s *Set) Burn(r Ref) {
+	if !slices.Contains(s.Burnt, r) {
+		s.Burnt = append(s.Burnt, r)
+	}
+}
+
 func (s *Set) inRange(k, j int) error {
 	if k < 0 || k >= s.Secrets || j < 0 || j > s.Controls {
 		return fault.Usagef("ghost: candidate %d of secret %d: want secrets 0..%d, candidates 0..%d", j, k, s.Secrets-1, s.Controls)

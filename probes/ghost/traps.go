@@ -22,7 +22,11 @@ type TrapOptions struct {
 }
 
 // TrapDrops counts what TrapPool left out, by reason.
-type TrapDrops struct{ Length, Bucket, Overlap int }
+type TrapDrops struct {
+	Length  int `json:"length"`
+	Bucket  int `json:"bucket"`
+	Overlap int `json:"overlap"`
+}
 
 // TrapPool filters sampled texts into a pool for Spec.Traps. It looks at the
 // whole list and must run before any index is drawn: filtering once it is known
