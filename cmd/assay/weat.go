@@ -28,6 +28,7 @@ type weatFlags struct {
 	alt, p   string
 	o        weat.Options
 	freq     string
+	matched  int // draws of matched words; 0 = none
 	measures []string
 	draws    int // of single contexts; 0 = none
 	full     bool
@@ -37,6 +38,9 @@ type weatFlags struct {
 // weatSource says where vectors come from.
 type weatSource struct {
 	vectors, format, centre string
+	vocab, states           string
+	foldNorm                bool
+	pool                    int64 // rows of a file to keep as a pool of other words
 	reps                    []string
 	loss                    weat.LossOptions
 	mapped                  []string
@@ -53,7 +57,7 @@ func (s *weatSource) close() {
 func newWeat(a *app) *cobra.Command {
 	f := weatFlags{app: a, o: weat.DefaultOptions()}
 	cmd := &cobra.Command{
-		Use:   "weat [CKPT] [--vectors FILE] [--tests NAME|FILE]",
+		Use:   "weat [CKPT] [--vectors FILE | --states FILE] [--tests NAME|FILE]",
 		Short: "Association of word groups with attributes in word vectors or a checkpoint",
 		Long: `weat measures whether two groups of words stand at different distances from two
 sets of attributes (the word embedding association test): effect size with
@@ -62,7 +66,8 @@ words, the numbers without each word, and whether the sets differ in vector
 length, pieces or frequency as well as in meaning.
 
 Vectors come from a file (--vectors: GloVe text, word2vec text or binary, plain or
-gzip) or from a checkpoint:
+gzip, or a .safetensors matrix with --vocab), from states that were stored before
+(--states, see "assay weat contexts"), or from a checkpoint:
 
   --rep input      rows of the embedding matrix, pooled over a word's pieces
   --rep output     rows of the output matrix
@@ -75,6 +80,12 @@ three directions taken off as well (abtt3). A p-value is given (tier B) when the
 target sets are balanced and the sign is the same in all three. Words that a space
 does not hold are named; a set that loses too many makes its test undefined.
 
+What mean and directions are of (--centre): all rows of a checkpoint's matrix; the
+first 20,000 rows of a vector file, its commonest words; for states in contexts the
+words of the run, so that there the verdict can depend on which tests share a run
+(each result says how many words it was). lists adds the words of the built-in
+tests, at the cost of reading them in context too.
+
 Built-in tests are weat1 to weat10 ("assay weat lists"); a file has
 {tests: [{id, X: {name, words}, Y, A, B}]} in YAML or JSON.`,
 		Example: `  assay weat --vectors glove.840B.300d.txt.gz --tests weat1..weat10
@@ -84,7 +95,7 @@ Built-in tests are weat1 to weat10 ("assay weat lists"); a file has
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args) },
 	}
 	f.registerAll(cmd)
-	cmd.AddCommand(newWeatSEAT(a), newWeatCEAT(a), newWefat(a), newWeatLists(a))
+	cmd.AddCommand(newWeatSEAT(a), newWeatCEAT(a), newWefat(a), newWeatLists(a), newWeatContexts(a))
 	return cmd
 }
 
@@ -92,7 +103,7 @@ func newWeatSEAT(a *app) *cobra.Command {
 	f := weatFlags{app: a, o: weat.DefaultOptions()}
 	f.ck.seat = true
 	cmd := &cobra.Command{
-		Use:   "seat CKPT --tests NAME|FILE",
+		Use:   "seat [CKPT | --states FILE] --tests NAME|FILE",
 		Short: "The same in sentences: words in sentence templates, the word as the unit",
 		Long: `seat puts every word into sentence templates and tests the states of whole sentences
 (the sentence encoder association test). The unit stays the word: whole words are
@@ -100,7 +111,7 @@ permuted, since repeating a sentence adds no information. The tail that counts
 sentences is printed as a number, never as a p-value.`,
 		Example: `  assay weat seat ./pythia-70m --tests weat6 --rep sent:50%
   assay weat seat ./pythia-70m --tests mine.yaml --templates sentences.txt --json`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(f.reps) == 0 {
 				f.reps = []string{"sent:50%"}
@@ -115,7 +126,7 @@ sentences is printed as a number, never as a p-value.`,
 func newWeatCEAT(a *app) *cobra.Command {
 	f := weatFlags{app: a, o: weat.DefaultOptions()}
 	cmd := &cobra.Command{
-		Use:   "ceat CKPT --tests NAME|FILE",
+		Use:   "ceat [CKPT | --states FILE] --tests NAME|FILE",
 		Short: "The same over single contexts: how far the effect moves between them",
 		Long: `ceat draws one context a word many times and gives the distribution of effect sizes
 and their random-effects mean (the contextualized embedding association test). It is
@@ -123,7 +134,7 @@ descriptive (tier C): its combined p-value falls without bound as draws are adde
 The result on the mean state of every word is printed first, with the p-value to cite.`,
 		Example: `  assay weat ceat ./pythia-70m --tests weat6 --rep ctx:50% --draws 1000
   assay weat ceat ./pythia-70m --tests weat6 --contexts contexts.jsonl --json`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(f.reps) == 0 {
 				f.reps = []string{"ctx:50%"}
@@ -144,6 +155,7 @@ func (f *weatFlags) registerAll(cmd *cobra.Command) {
 	f.register(fl)
 	fl.StringArrayVar(&f.variants, "variant", []string{"raw", "centred", "abtt3"}, "change of the space: raw, centred or abtt3 (repeatable; fewer than all gives no p-value)")
 	fl.BoolVar(&f.o.Adjust, "adjust", false, "also test given the covariates that the target sets differ in; counts where imbalance is the only failure")
+	fl.IntVar(&f.matched, "matched", 0, "also draw this many random X and Y, each word matched on length and pieces (input, output and files)")
 	fl.StringVar(&f.freq, "freq", "", "occurrences of words, one \"word count\" a line, for the balance check")
 	fl.StringSliceVar(&f.measures, "measure", nil, "also "+strings.Join(weat.Measures(), ", ")+" (descriptive)")
 	fl.BoolVar(&f.full, "full", false, "print every result in full instead of a table")
@@ -178,34 +190,54 @@ func (s *weatSource) register(fl *pflag.FlagSet) {
 	s.loss = weat.DefaultLoss()
 	fl.StringVar(&s.vectors, "vectors", "", "file of word vectors")
 	fl.StringVar(&s.format, "format", "auto", "of --vectors: auto, glove, w2v or w2v-bin")
-	fl.StringVar(&s.centre, "centre", "run", "what centring a file or states is over: run (the words of the tests) or all (every row of the file)")
+	fl.StringVar(&s.vocab, "vocab", "", "words of a .safetensors matrix, one a line")
+	fl.StringVar(&s.states, "states", "", "states file of contexts instead of a checkpoint (made by assay states)")
+	fl.StringVar(&s.centre, "centre", "auto", "what centring is over: first (rows of a file), all (every row), run (the words of the tests), lists (those and the built-in ones); auto is first for files, run for states")
 	fl.StringArrayVar(&s.mapped, "map", nil, "look a word up under another: old=new (repeatable)")
 	fl.StringSliceVar(&s.loss.Fallback, "fallback", nil, "forms to try for a word that is absent, in order: lower, title, accents")
 	fl.Float64Var(&s.loss.MaxMissing, "max-missing", s.loss.MaxMissing, "share of a set that may be lost")
 	fl.IntVar(&s.loss.MinWords, "min-words", s.loss.MinWords, "words that each set must keep")
 	fl.BoolVar(&s.loss.AllowOverlap, "allow-overlap", false, "allow a word in both target or both attribute sets, or twice in one")
+	fl.StringVar(&s.loss.Unequal, "unequal", weat.UnequalKeep, "sets of unequal size: keep, or trim-list (cut the longer at the end of its list, named)")
+	fl.BoolVar(&s.foldNorm, "fold-norm", false, "scale the columns of the output matrix by the final norm's gain")
 	fl.StringArrayVar(&s.reps, "rep", nil, "representation of a checkpoint: input, output, ctx:LAYER, ctx:PERCENT%, ctx:final (repeatable; default input and ctx:50%)")
 	s.ck.register(fl)
 }
 
 // settle checks what needs no input.
 func (s *weatSource) settle(args []string) error {
+	from := 0
+	for _, given := range []bool{len(args) == 1, s.vectors != "", s.states != ""} {
+		if given {
+			from++
+		}
+	}
 	switch {
-	case len(args) == 0 && s.vectors == "":
-		return fault.Usagef("weat: found neither a checkpoint nor --vectors, want one of them")
-	case len(args) == 1 && s.vectors != "":
-		return fault.Usagef("weat: found the checkpoint %s and --vectors %s, want one of them", args[0], s.vectors)
+	case from == 0:
+		return fault.Usagef("weat: found neither a checkpoint nor --vectors or --states, want one of them")
+	case from > 1:
+		return fault.Usagef("weat: found more than one of a checkpoint, --vectors and --states, want one of them")
 	case s.vectors != "" && len(s.reps) > 0:
 		return fault.Usagef("weat: --rep %s: a file of vectors has no layers, want a checkpoint", s.reps[0])
-	case s.centre != "run" && s.centre != "all":
-		return fault.Usagef("--centre: found %q, want run or all", s.centre)
-	case len(args) == 1 && s.centre == "all":
-		return fault.Usagef("--centre all: it is for --vectors; matrices of a checkpoint are always centred on all rows")
+	case (s.vocab != "") != strings.HasSuffix(s.vectors, ".safetensors"):
+		return fault.Usagef("weat: --vocab and --vectors FILE.safetensors belong together: found %q and %q", s.vocab, s.vectors)
+	case s.foldNorm && !slices.Contains(s.reps, "output"):
+		return fault.Usagef("--fold-norm: it scales the output matrix, want --rep output beside it")
+	}
+	if err := s.settleCentre(); err != nil {
+		return err
 	}
 	formats := []vecfile.Format{vecfile.Auto, vecfile.GloVe, vecfile.W2V, vecfile.W2VBin}
 	if !slices.Contains(formats, vecfile.Format(s.format)) {
 		return fault.Usagef("--format: found %q, want auto, glove, w2v or w2v-bin", s.format)
 	}
+	if err := s.settleMaps(); err != nil {
+		return err
+	}
+	return s.loss.Validate()
+}
+
+func (s *weatSource) settleMaps() error {
 	s.loss.Map = map[string]string{}
 	for _, m := range s.mapped {
 		from, to, ok := strings.Cut(m, "=")
@@ -214,7 +246,32 @@ func (s *weatSource) settle(args []string) error {
 		}
 		s.loss.Map[from] = to
 	}
-	return s.loss.Validate()
+	return nil
+}
+
+func (s *weatSource) settleCentre() error {
+	if s.centre == "auto" {
+		s.centre = "run"
+		if s.vectors != "" {
+			s.centre = "first"
+		}
+	}
+	switch {
+	case !slices.Contains([]string{"first", "all", "run", "lists"}, s.centre):
+		return fault.Usagef("--centre: found %q, want first, all, run or lists", s.centre)
+	case s.vectors == "" && (s.centre == "all" || s.centre == "first"):
+		return fault.Usagef("--centre %s: it is for --vectors; matrices of a checkpoint are always centred on all rows", s.centre)
+	}
+	return nil
+}
+
+// reference are the words that centring is over beside those of the run.
+func (s *weatSource) reference() ([]string, error) {
+	if s.centre != "lists" {
+		return nil, nil
+	}
+	ts, err := weat.Caliskan()
+	return planned(ts, nil, weat.LossOptions{}), err
 }
 
 // loadTests resolves names and files; ids must differ over the run.
@@ -264,6 +321,9 @@ func (f *weatFlags) settle(args []string) ([]weat.Test, []weat.Variant, error) {
 		f.o.Sample = true
 	default:
 		return nil, nil, fault.Usagef("--p: found %q, want exact or sample", f.p)
+	}
+	if f.matched != 0 && f.matched < 99 {
+		return nil, nil, fault.Usagef("--matched: found %d draws, want 99 or more", f.matched)
 	}
 	if err := f.o.Validate(); err != nil {
 		return nil, nil, err
@@ -318,6 +378,9 @@ func (f *weatFlags) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	if f.matched > 0 {
+		f.weatSource.pool = firstRows
+	}
 	defer f.weatSource.close()
 	reps, err := f.open(ctx, f.app, args, tests, nil)
 	if err != nil {
@@ -334,6 +397,11 @@ func (f *weatFlags) run(ctx context.Context, args []string) error {
 				sc, err := r.score(t, v, f.loss)
 				if err != nil {
 					return err
+				}
+				if f.matched > 0 && sc.Undefined == "" {
+					if sc.Matched, err = r.matchedNull(sc, v, f.matched, f.o.Seed); err != nil {
+						return err
+					}
 				}
 				sc.Notes = append(sc.Notes, r.notes...)
 				jobs = append(jobs, weat.Job{Rep: r.name, Variant: v, Scores: sc, Inputs: r.inputs})

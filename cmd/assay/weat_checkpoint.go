@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"assay/internal/fault"
 	"assay/latent/weat"
@@ -32,7 +33,7 @@ type weatCheckpoint struct {
 
 func (c *weatCheckpoint) register(fl *pflag.FlagSet) {
 	fl.StringVar(&c.pool, "pool", "", "how a word's pieces become one vector: mean (default of input, output and sent), last (default of ctx), first or mean-unit")
-	fl.StringVar(&c.space, "space", "yes", "cut words after a space (yes) or bare (no)")
+	fl.StringVar(&c.space, "space", "yes", "cut words of input and output after a space (yes), bare (no), or each way (both)")
 	fl.StringVar(&c.templates, "templates", "", "contexts of every word: mention8 (default of ctx), says6 (default of sent), or a file of lines that hold {w}")
 	fl.StringVar(&c.contexts, "contexts", "", "contexts of single words instead: .jsonl with word, prompt")
 	fl.StringVar(&c.bos, "bos", "auto", "ids in front of a context: auto (as the tokenizer's template has it), always, never or id:N")
@@ -48,6 +49,7 @@ func says6() []string {
 type place struct {
 	rep   string // as named in results
 	kind  string // input, output, ctx or sent
+	space embed.Space
 	layer embed.Layer
 }
 
@@ -73,14 +75,20 @@ func (c *weatCheckpoint) places(reps []string, info model.Info) ([]place, error)
 		if slices.ContainsFunc(out, func(o place) bool { return o.rep == p.rep }) {
 			return nil, fault.Usagef("--rep: found %s twice", p.rep)
 		}
+		if p.space = embed.Space(c.space); c.space == "both" {
+			p.space = embed.Spaced
+		}
 		out = append(out, p)
+		if c.space == "both" && !hasLayer { // a word in a context follows what stands before it
+			out = append(out, place{rep: rep + ":bare", kind: kind, space: embed.Bare})
+		}
 	}
 	return out, nil
 }
 
 func (c *weatCheckpoint) settle() error {
-	if c.space != string(embed.Spaced) && c.space != string(embed.Bare) {
-		return fault.Usagef("--space: found %q, want yes or no", c.space)
+	if c.space != string(embed.Spaced) && c.space != string(embed.Bare) && c.space != "both" {
+		return fault.Usagef("--space: found %q, want yes, no or both", c.space)
 	}
 	if !slices.Contains([]string{"", "mean", "last", "first", "mean-unit"}, c.pool) {
 		return fault.Usagef("--pool: found %q, want mean, last, first or mean-unit", c.pool)
@@ -117,11 +125,16 @@ func (s *weatSource) openCheckpoint(ctx context.Context, a *app, path string, te
 	if err != nil {
 		return nil, err
 	}
-	words := planned(tests, extra, s.loss)
+	reference, err := s.reference()
+	if err != nil {
+		return nil, err
+	}
+	under := planned(tests, extra, s.loss)
+	words := planned(nil, slices.Concat(under, reference), weat.LossOptions{})
 	contexts := map[string][]weat.Context{}
 	for _, p := range places {
 		if p.kind == "ctx" || p.kind == "sent" {
-			if contexts[p.kind], err = c.contextsOf(p.kind, words); err != nil {
+			if contexts[p.kind], err = c.contextsOf(p.kind, under, words); err != nil {
 				return nil, err
 			}
 		}
@@ -135,7 +148,7 @@ func (s *weatSource) openCheckpoint(ctx context.Context, a *app, path string, te
 	}
 	byPlace := map[string]weatRep{}
 	for kind, cs := range contexts {
-		reps, err := s.contextual(ctx, sess, kind, places, cs, tests, extra)
+		reps, err := s.contextual(ctx, sess, kind, places, cs, tests, slices.Concat(extra, reference))
 		if err != nil {
 			return nil, err
 		}
@@ -147,10 +160,10 @@ func (s *weatSource) openCheckpoint(ctx context.Context, a *app, path string, te
 	for _, p := range places {
 		r, ok := byPlace[p.rep]
 		if !ok {
-			if r, err = s.matrix(sess, p.kind); err != nil {
+			if r, err = s.matrix(sess, p); err != nil {
 				return nil, err
 			}
-			if p.kind == "output" && sess.info.Tied && slices.ContainsFunc(out, func(r weatRep) bool { return r.name == "input" }) {
+			if p.kind == "output" && sess.info.Tied && !s.foldNorm && slices.ContainsFunc(out, func(r weatRep) bool { return r.name == "input" }) {
 				a.note("note: input and output embeddings are one tensor: output left out")
 				continue
 			}
@@ -165,56 +178,79 @@ func (s *weatSource) openCheckpoint(ctx context.Context, a *app, path string, te
 }
 
 // planned lists the words that need a vector, each once: those of the tests and
-// what they are mapped to.
+// what else they may be looked up by.
 func planned(tests []weat.Test, extra []string, o weat.LossOptions) []string {
 	var out []string
+	seen := map[string]bool{}
+	add := func(words []string) {
+		for _, w := range words {
+			keys, _ := o.Keys(w)
+			for _, k := range keys {
+				if !seen[k] {
+					seen[k] = true
+					out = append(out, k)
+				}
+			}
+		}
+	}
 	for _, t := range tests {
 		for _, set := range []weat.Set{t.X, t.Y, t.A, t.B} {
-			out = append(out, set.Words...)
+			add(set.Words)
 		}
 	}
-	out = append(out, extra...)
-	for _, w := range slices.Clone(out) {
-		if to, ok := o.Map[w]; ok {
-			out = append(out, to)
-		}
-	}
-	seen := map[string]bool{}
-	return slices.DeleteFunc(out, func(w string) bool { was := seen[w]; seen[w] = true; return was })
+	add(extra)
+	return out
 }
 
 // matrix is a token matrix as a representation.
-func (s *weatSource) matrix(sess *session, kind string) (weatRep, error) {
-	src, err := embed.NewWords(sess.model, kind, sess.tok, embed.Space(s.ck.space))
+func (s *weatSource) matrix(sess *session, p place) (weatRep, error) {
+	words, err := embed.NewWords(sess.model, p.kind, sess.tok, p.space)
 	if err != nil {
 		return weatRep{}, err
 	}
 	pool := s.ck.poolOr(weat.PoolMean)
+	r := weatRep{name: p.rep, settings: map[string]any{"pool": string(pool), "policy": words.Policy(), "centred_on": fmt.Sprintf("%d rows of the matrix", words.Rows())}}
+	var src weat.Source = words
+	if s.foldNorm && p.kind == "output" {
+		gain, err := sess.model.FinalGain()
+		if err != nil {
+			return weatRep{}, err
+		}
+		if gain == nil {
+			return weatRep{}, fault.Usagef("--fold-norm: found no gain of a final norm that scales the columns of the output matrix, want a model with one")
+		}
+		wide := make([]float64, len(gain))
+		for i, g := range gain {
+			wide[i] = float64(g)
+		}
+		if src, err = weat.Fold(words, wide); err != nil {
+			return weatRep{}, err
+		}
+		r.settings["fold_norm"] = true
+	}
 	raw, err := weat.NewEmbedding(src, pool, weat.Shift{})
 	if err != nil {
 		return weatRep{}, err
 	}
-	r := weatRep{name: kind, space: raw, settings: map[string]any{"pool": string(pool), "policy": src.Policy()}}
+	r.space = raw
 	if sess.info.Tied {
 		r.notes = append(r.notes, weat.Note{Code: "tied-embeddings", Text: "input and output embeddings are one tensor"})
 	}
 	shift := onceEach(func(v weat.Variant) (weat.Shift, error) { return weat.ShiftOf(src, v) })
-	r.score = func(t weat.Test, v weat.Variant, o weat.LossOptions) (weat.Scores, error) {
+	r.after = func(v weat.Variant) (weat.Space, error) {
 		sh, err := shift(v)
 		if err != nil {
-			return weat.Scores{}, err
+			return nil, err
 		}
-		sp, err := weat.NewEmbedding(src, pool, sh)
-		if err != nil {
-			return weat.Scores{}, err
-		}
-		return weat.Score(t, sp, o)
+		return weat.NewEmbedding(src, pool, sh)
 	}
+	r.score = r.scoreAfter
+	r.pool = sync.OnceValues(words.Whole)
 	return r, nil
 }
 
 // contextsOf expands templates or reads the user's contexts.
-func (c *weatCheckpoint) contextsOf(kind string, words []string) ([]weat.Context, error) {
+func (c *weatCheckpoint) contextsOf(kind string, under, words []string) ([]weat.Context, error) {
 	if c.contexts != "" {
 		all, err := readNamed(c.contexts, weat.ReadContexts)
 		if err != nil {
@@ -245,7 +281,7 @@ func (c *weatCheckpoint) contextsOf(kind string, words []string) ([]weat.Context
 			return nil, err
 		}
 	}
-	if err := weat.CheckTemplates(templates, words, causal); err != nil {
+	if err := weat.CheckTemplates(templates, under, causal); err != nil {
 		return nil, err
 	}
 	return weat.Plan(templates, words), nil
@@ -289,22 +325,30 @@ func (s *weatSource) contextual(ctx context.Context, sess *session, kind string,
 		if err != nil {
 			return nil, err
 		}
-		shift := onceEach(func(v weat.Variant) (weat.Shift, error) { return weat.WordShift(st, words, v) })
-		scoreStates := weat.ScoreStates
-		if read.Sentence {
-			scoreStates = weat.ScoreSentences
-		}
-		out = append(out, weatRep{name: p.rep, space: st, notes: notes, states: st, shift: shift,
-			settings: map[string]any{"pool": string(read.Pool), "contexts_total": len(cs), "prefix_ids": fmt.Sprint(policy.PrefixIDs)},
-			score: func(t weat.Test, v weat.Variant, o weat.LossOptions) (weat.Scores, error) {
-				sh, err := shift(v)
-				if err != nil {
-					return weat.Scores{}, err
-				}
-				return scoreStates(t, st, sh, o)
-			}})
+		r := statesRep(p.rep, st, words, read.Sentence, s.centre)
+		r.notes = append(r.notes, notes...)
+		r.settings["pool"], r.settings["contexts_total"], r.settings["prefix_ids"] = string(read.Pool), len(cs), fmt.Sprint(policy.PrefixIDs)
+		out = append(out, r)
 	}
 	return out, nil
+}
+
+// statesRep is states of words as a representation, centred on the words given.
+func statesRep(name string, st *weat.States, words []string, sentences bool, centre string) weatRep {
+	shift := onceEach(func(v weat.Variant) (weat.Shift, error) { return weat.WordShift(st, words, v) })
+	scoreStates := weat.ScoreStates
+	if sentences {
+		scoreStates = weat.ScoreSentences
+	}
+	return weatRep{name: name, space: st, states: st, shift: shift, notes: centredOnRun(len(words), centre),
+		settings: map[string]any{"centre": centre, "centred_on": fmt.Sprintf("%d words of the run", len(words))},
+		score: func(t weat.Test, v weat.Variant, o weat.LossOptions) (weat.Scores, error) {
+			sh, err := shift(v)
+			if err != nil {
+				return weat.Scores{}, err
+			}
+			return scoreStates(t, st, sh, o)
+		}}
 }
 
 var _ embed.Tokenizer = (*tokenize.Tokenizer)(nil)

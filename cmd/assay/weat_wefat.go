@@ -109,6 +109,7 @@ func (f *wefatFlags) run(cmd *cobra.Command, args []string) error {
 	for _, l := range lists {
 		extra = slices.Concat(extra, l.Words, l.A.Words, l.B.Words)
 	}
+	f.centre = "none" // scores are of raw vectors
 	defer f.weatSource.close()
 	reps, err := f.open(cmd.Context(), f.app, args, nil, extra)
 	if err != nil {
@@ -139,7 +140,7 @@ func (f *wefatFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if f.rows != "" {
 		if err := writeFile(f.rows, func(w io.Writer) error {
-			return writeTable(w, []string{"list", "rep", "word", "score", "value", "tail_log10", "status", "reason"}, rows)
+			return writeTable(w, []string{"list", "rep", "word", "score", "value", "tail_log10", "tail_log10_holm", "status", "reason"}, rows)
 		}); err != nil {
 			return err
 		}
@@ -147,12 +148,15 @@ func (f *wefatFlags) run(cmd *cobra.Command, args []string) error {
 	return f.app.results(results, f.out)
 }
 
+// wefatRows lists every word with its upper tail over relabelled attributes, and
+// the same adjusted over the words of the list.
 func wefatRows(list, rep string, c weat.Correlation) (rows [][]string) {
+	holm := c.Holm()
 	for i, s := range c.Scores {
-		rows = append(rows, []string{list, rep, s.Word, fmt.Sprint(s.Score), fmt.Sprint(c.Values[i]), fmt.Sprint(s.Tail.Log10P), "ok", ""})
+		rows = append(rows, []string{list, rep, s.Word, fmt.Sprint(s.Score), fmt.Sprint(c.Values[i]), fmt.Sprint(s.Tail.Log10P), fmt.Sprint(holm[i]), "ok", ""})
 	}
 	for _, l := range c.Lost {
-		rows = append(rows, []string{list, rep, l.Word, "", "", "", "undefined", string(l.Why)})
+		rows = append(rows, []string{list, rep, l.Word, "", "", "", "", "undefined", string(l.Why)})
 	}
 	return rows
 }

@@ -32,7 +32,7 @@
 // and the related measures RND, ECT, MAC, RIPA and RNSB as defined by their
 // papers and by dccuchile/wefe; none of these last has a valid p-value.
 //
-// Warning codes: words-lost, words-mapped, duplicate-vector, overlap,
+// Warning codes: words-lost, words-cut, words-mapped, duplicate-vector, overlap,
 // underpowered (the smallest possible p exceeds alpha), saturated (d within 5 %
 // of its bound), confounded (the sets differ in length, pieces or frequency),
 // piece-imbalance, not-robust (sign differs between variants), not-centred

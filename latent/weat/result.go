@@ -67,6 +67,13 @@ func (b *builder) lossWarnings() {
 			b.warn("words-lost", "set %s lost %d: %s", l, len(lost), names(lost))
 		}
 	}
+	if len(b.sc.Trimmed) > 0 {
+		rows := make([]string, len(b.sc.Trimmed))
+		for i, w := range b.sc.Trimmed {
+			rows[i] = w.Set + ": " + w.Word
+		}
+		b.warn("words-cut", "left out at the end of the longer set, to make sizes equal: %s", strings.Join(rows, ", "))
+	}
 	if len(b.sc.Mapped) > 0 {
 		var rows []string
 		for _, m := range b.sc.Mapped {
@@ -258,6 +265,10 @@ func (b *builder) balance(n numbers) {
 	if n.adjustNote != "" {
 		b.warn("confounded", "no adjusted effect: %s", n.adjustNote)
 	}
+	if m := b.sc.Matched; m != nil {
+		b.add("matched_mean_d", "sd of s", m.MeanD, fmt.Sprintf("of random words with the same lengths and pieces, %d in the pool; SD %.4f: what these covariates alone make", m.Pool, m.SD))
+		b.add("matched_tail_log10", "log10", m.Tail.Log10P, "random matched words whose d reaches the observed one, "+describe(m.Tail))
+	}
 }
 
 // failing reports whether a covariate of one side fails or is unknown.
@@ -369,7 +380,7 @@ func (sc Scores) RowTable() []Row {
 				continue
 			}
 			row := Row{Set: letters[k], Word: w, Score: nan, LogNorm: nan, Status: "undefined"}
-			for _, l := range sc.Lost {
+			for _, l := range slices.Concat(sc.Lost, sc.Trimmed) {
 				if l.Set == letters[k] && l.Word == w {
 					row.Reason = string(l.Why)
 				}

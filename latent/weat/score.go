@@ -20,7 +20,16 @@ type LossOptions struct {
 	MaxMissing   float64           // share of a set that may be lost, default .2
 	MinWords     int               // that each set must keep, default 4
 	AllowOverlap bool              // a word in both X and Y, in both A and B, or twice
+	Unequal      string            // UnequalKeep (or "") or UnequalTrim
 }
+
+const (
+	// UnequalKeep keeps sets of unequal size as they are found.
+	UnequalKeep = "keep"
+	// UnequalTrim cuts the longer of X and Y, and of A and B, at the end of its
+	// list, as published lists were cut; the words are named. Never at random.
+	UnequalTrim = "trim-list"
+)
 
 // DefaultLoss returns exact lookup, at most a fifth of a set lost, at least 4
 // words kept.
@@ -38,6 +47,9 @@ func (o LossOptions) Validate() error {
 		if _, err := form(f, ""); err != nil {
 			return err
 		}
+	}
+	if o.Unequal != "" && o.Unequal != UnequalKeep && o.Unequal != UnequalTrim {
+		return fault.Usagef("weat: unequal: found %q, want keep or trim-list", o.Unequal)
 	}
 	return nil
 }
@@ -62,9 +74,9 @@ func form(name, w string) (string, error) {
 	return "", fault.Usagef("weat: fallback: found %q, want lower, title or accents", name)
 }
 
-// keys returns the keys to look a word up by, the listed one first, with how
+// Keys returns the keys to look a word up by, the listed one first, with how
 // each came about.
-func (o LossOptions) keys(w string) (keys, how []string) {
+func (o LossOptions) Keys(w string) (keys, how []string) {
 	keys, how = []string{w}, []string{""}
 	add := func(k, h string) {
 		if k != "" && !slices.Contains(keys, k) {
@@ -86,7 +98,7 @@ func Wanted(tests []Test, o LossOptions, extra ...string) map[string]struct{} {
 	out := map[string]struct{}{}
 	add := func(words []string) {
 		for _, w := range words {
-			keys, _ := o.keys(w)
+			keys, _ := o.Keys(w)
 			for _, k := range keys {
 				out[k] = struct{}{}
 			}
@@ -111,7 +123,7 @@ type vector struct {
 // lookup finds the words of one set.
 func (o LossOptions) lookup(set string, words []string, sp Space) (found []vector, lost []Lost, mapped []Mapped) {
 	for _, w := range words {
-		keys, how := o.keys(w)
+		keys, how := o.Keys(w)
 		why := Absent
 		for i, k := range keys {
 			v, no := sp.Vector(k)
@@ -164,8 +176,25 @@ func gather(t Test, sp Space, o LossOptions) (sets [4][]vector, sc Scores, err e
 		return sets, sc, err
 	}
 	sc.Undefined = strings.Join(reasons, "; ")
+	if o.Unequal == UnequalTrim {
+		sc.Trimmed = trim(&sets)
+	}
 	sc.X, sc.Y, sc.A, sc.B = scoredOf(sets[0]), scoredOf(sets[1]), scoredOf(sets[2]), scoredOf(sets[3])
 	return sets, sc, nil
+}
+
+// trim makes X and Y, and A and B, equal in size.
+func trim(sets *[4][]vector) (cut []Lost) {
+	for _, pair := range [][2]int{{0, 1}, {2, 3}} {
+		n := min(len(sets[pair[0]]), len(sets[pair[1]]))
+		for _, k := range pair {
+			for _, v := range sets[k][n:] {
+				cut = append(cut, Lost{letters[k], v.scored.Word, Cut})
+			}
+			sets[k] = sets[k][:n]
+		}
+	}
+	return cut
 }
 
 func names(lost []Lost) string {

@@ -40,6 +40,8 @@ const (
 	NonFinite Why = "non-finite"
 	// PieceMismatch: the tokenizer's pieces do not decode to the word.
 	PieceMismatch Why = "piece-mismatch"
+	// Cut: the word was left out to make two sets equal in size.
+	Cut Why = "cut"
 )
 
 // Space gives the vectors of words. Callers must not change the slices.
@@ -75,6 +77,7 @@ type Scores struct {
 	// K holds cosines, row-major: rows X then Y, columns A then B.
 	K       []float64
 	Lost    []Lost
+	Trimmed []Lost // cut from the end of the longer set, with UnequalTrim
 	Mapped  []Mapped
 	Overlap []string // words in a target and an attribute set
 	// Undefined is the reason why no statistic may be computed, or empty.
@@ -88,6 +91,9 @@ type Scores struct {
 	Contexts int
 	// SDContexts is the SD of d over single contexts; nil with fewer than two.
 	SDContexts *float64
+	// Matched is the effect of random words matched on length and pieces; nil if
+	// it was not asked for.
+	Matched *Matched
 	// Notes are warnings that belong to these scores, such as tied embeddings.
 	Notes []Note
 }

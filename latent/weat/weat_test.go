@@ -438,3 +438,34 @@ func TestWEFATRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestUnequal: sets of unequal size are kept, or cut at the end of the longer
+// list and named; nothing is drawn.
+func TestUnequal(t *testing.T) {
+	p := plane{"a": {1, 0}, "b": {0, 1}, "x1": {1, 0}, "x2": {4, 3}, "y1": {3, 4}, "y2": {0, 1}, "y3": {1, 1}}
+	test := weat.Test{ID: "t", X: weat.Set{Words: []string{"x1", "x2", "lost"}}, Y: weat.Set{Words: []string{"y1", "y2", "y3"}}, A: weat.Set{Words: []string{"a"}}, B: weat.Set{Words: []string{"b"}}}
+	o := small()
+	o.MaxMissing = .5
+	sc, err := weat.Score(test, p, o)
+	if err != nil || len(sc.X) != 2 || len(sc.Y) != 3 || sc.Trimmed != nil {
+		t.Fatalf("kept: %d and %d words, cut %v, %v", len(sc.X), len(sc.Y), sc.Trimmed, err)
+	}
+	o.Unequal = weat.UnequalTrim
+	sc, err = weat.Score(test, p, o)
+	if err != nil || len(sc.X) != 2 || len(sc.Y) != 2 || len(sc.Trimmed) != 1 || sc.Trimmed[0] != (weat.Lost{Set: "Y", Word: "y3", Why: weat.Cut}) {
+		t.Fatalf("cut: %d and %d words, %v, %v", len(sc.X), len(sc.Y), sc.Trimmed, err)
+	}
+	// What is left is toy T1, whose d is exact: 1.441153384246.
+	res, err := weat.Run(sc, weat.DefaultOptions())
+	if err != nil || math.Abs(*res.Estimates[0].Value-1.441153384246) > 1e-12 {
+		t.Errorf("d %v, %v", *res.Estimates[0].Value, err)
+	}
+	for _, r := range sc.RowTable() {
+		if r.Word == "y3" && (r.Status != "undefined" || r.Reason != "cut") {
+			t.Errorf("row %+v", r)
+		}
+	}
+	if o.Unequal = "random"; o.Validate() == nil {
+		t.Error("a random cut passed")
+	}
+}

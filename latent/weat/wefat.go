@@ -70,6 +70,19 @@ type Correlation struct {
 	Lost             []Lost
 }
 
+// Holm returns the words' log10 tails adjusted over the list, in their order.
+func (c Correlation) Holm() []float64 {
+	logs := make([]float64, len(c.Scores))
+	for i, s := range c.Scores {
+		logs[i] = s.Tail.Log10P * math.Ln10
+	}
+	out := stat.Holm(logs)
+	for i := range out {
+		out[i] /= math.Ln10
+	}
+	return out
+}
+
 // WEFAT correlates the association of each word with the value of a property.
 // Words without a vector are named and left out; fewer than 4 words, repeated
 // words and a constant property are faults of code bad-property.

@@ -3,6 +3,7 @@ package embed
 import (
 	"strings"
 	"sync"
+	"unicode"
 
 	"assay/latent/weat"
 )
@@ -82,6 +83,29 @@ func (w *Words) Pieces(word string) ([]int, weat.Why) {
 
 func (w *Words) check(word string, ids []int32) weat.Why {
 	return matches(w.tok, word, ids)
+}
+
+// Whole lists the words of two letters or more that are one row: what random
+// words of one piece are drawn from, in the order of the rows.
+func (w *Words) Whole() ([]string, error) {
+	var out []string
+	for i := range w.rows {
+		if _, ok := w.tok.Token(int32(i)); !ok {
+			continue // a row that the tokenizer does not use
+		}
+		text, err := w.tok.Decode([]int32{int32(i)})
+		if err != nil {
+			return nil, err
+		}
+		word := strings.TrimPrefix(text, " ")
+		if len(word) < 2 || strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) }) {
+			continue
+		}
+		if rows, why := w.Pieces(word); why == "" && len(rows) == 1 && rows[0] == i {
+			out = append(out, word)
+		}
+	}
+	return out, nil
 }
 
 // Policy names the sub-token policy.

@@ -5,7 +5,7 @@
 
 Made with torch 2.15.0, transformers 5.23.0, numpy 2.4.6. Everything in float64. Contexts are three templates; the state of a word is
 that of its last piece, taken by a forward hook on a block's output; a word's vector is the mean of its raw states. Embedding rows are
-averaged over a word's pieces (encoded after a space, without special tokens). Variants: mean and top 3 principal directions of all
+averaged over a word's pieces (encoded after a space, without special tokens; for the decoder also bare, and scaled by the final norm's gain). Variants: mean and top 3 principal directions of all
 rows of the embedding matrix, or of the 16 word vectors for states.
 """
 
@@ -72,6 +72,14 @@ def main(reference, out):
             h.remove()
         for vname, f in variants(emb):
             entry["input"][vname] = weat({w: np.mean([f(emb[i]) for i in entry["words"][w]["pieces"]], 0) for w in words})
+        if name == "gpt2":
+            # The output matrix (here the same tensor) times the gain of the final norm; and words cut without a space before them.
+            gain = model.transformer.ln_f.weight.detach().numpy()
+            bare = {w: tok(w, add_special_tokens=False).input_ids for w in words}
+            assert all(tok.decode(bare[w]) == w for w in words)
+            folded = emb * gain
+            entry["folded"] = {vname: weat({w: np.mean([f(folded[i]) for i in entry["words"][w]["pieces"]], 0) for w in words}) for vname, f in variants(folded)}
+            entry["bare"] = {vname: weat({w: np.mean([f(emb[i]) for i in bare[w]], 0) for w in words}) for vname, f in variants(emb)}
         for k in states:
             mean = {w: np.mean(v, 0) for w, v in states[k].items()}
             entry["ctx"][str(k)] = {vname: weat({w: f(mean[w]) for w in words}) for vname, f in variants([mean[w] for w in words])}

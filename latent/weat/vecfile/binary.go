@@ -32,8 +32,9 @@ func (rd *reader) binary() error {
 		}
 		rd.file.Rows = row
 		_, wanted := rd.want[string(word)]
+		wanted = wanted || row <= rd.o.Keep
 		var key string // the slice dies with the next read
-		if wanted || rd.file.Moments != nil {
+		if wanted || rd.collecting() {
 			key = string(word)
 		}
 		raw, err := rd.in.Peek(4 * d)
@@ -43,7 +44,7 @@ func (rd *reader) binary() error {
 		if err != nil {
 			return rd.readError(err)
 		}
-		if wanted || rd.file.Moments != nil {
+		if wanted || rd.collecting() {
 			if err := rd.floats(raw, key, wanted); err != nil {
 				return err
 			}
@@ -64,7 +65,7 @@ func (rd *reader) floats(raw []byte, key string, wanted bool) error {
 		}
 		v[k] = x
 	}
-	if rd.file.Moments != nil {
+	if rd.collecting() {
 		rd.file.Moments.Add(v)
 	}
 	if wanted {

@@ -83,7 +83,7 @@ func (rd *reader) row(line []byte, heads map[string]bool, blank *int64) error {
 		i = len(line)
 	}
 	whole, needed := heads[string(line[:i])]
-	if !needed && rd.file.Moments == nil {
+	if !needed && !rd.collecting() && rd.file.Rows > rd.o.Keep {
 		return nil
 	}
 	return rd.parse(line, i, whole)
@@ -95,7 +95,7 @@ func (rd *reader) parse(line []byte, head int, whole bool) error {
 	for range d {
 		i := bytes.LastIndexByte(line[:end], ' ')
 		if i < 0 {
-			if whole || rd.file.Moments != nil {
+			if whole || rd.collecting() {
 				return rd.bad("line %d: word %q: found %d numbers, want %d", rd.line, clip(line[:head]), bytes.Count(line, []byte{' '}), d)
 			}
 			return nil
@@ -107,7 +107,8 @@ func (rd *reader) parse(line []byte, head int, whole bool) error {
 		return rd.bad("line %d: word %q: found %d numbers, want %d", rd.line, clip(line[:head]), bytes.Count(line[head:], []byte{' '}), d)
 	}
 	_, wanted := rd.want[string(word)]
-	if !wanted && rd.file.Moments == nil {
+	wanted = wanted || rd.file.Rows <= rd.o.Keep
+	if !wanted && !rd.collecting() {
 		return nil
 	}
 	v := make([]float64, d)
@@ -123,7 +124,7 @@ func (rd *reader) parse(line []byte, head int, whole bool) error {
 		}
 		v[k] = x
 	}
-	if rd.file.Moments != nil {
+	if rd.collecting() {
 		rd.file.Moments.Add(v)
 	}
 	if wanted {

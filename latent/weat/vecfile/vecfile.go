@@ -57,9 +57,13 @@ type Options struct {
 	Format Format
 	Name   string // of the file, for errors
 	Size   int64  // bytes of the uncompressed file if known: a header that claims more is refused at once
-	// Moments also collects mean and covariance of every row of the file, for
-	// centring on all of them; it parses everything and takes 8 D^2 bytes.
-	Moments bool
+	// Moments also collects mean and covariance of the file's rows, for centring
+	// on them: of the first MomentsRows (files are sorted by frequency), or of
+	// all with 0. It parses those rows and takes 8 D^2 bytes.
+	Moments     bool
+	MomentsRows int64
+	// Keep also keeps the first rows, wanted or not: a pool of other words.
+	Keep int64
 }
 
 // Duplicate is a wanted word that the file holds again.
@@ -238,6 +242,11 @@ func (rd *reader) header(rows, dim int64) error {
 	}
 	rd.n, rd.file.D = rows, int(dim)
 	return rd.startMoments()
+}
+
+// collecting reports whether the row at hand counts for the moments.
+func (rd *reader) collecting() bool {
+	return rd.file.Moments != nil && (rd.o.MomentsRows <= 0 || rd.file.Rows <= rd.o.MomentsRows)
 }
 
 func (rd *reader) startMoments() error {

@@ -326,3 +326,21 @@ func fuzz(f *testing.F, format Format) {
 func FuzzAuto(f *testing.F)   { fuzz(f, Auto) }
 func FuzzGloVe(f *testing.F)  { fuzz(f, GloVe) }
 func FuzzBinary(f *testing.F) { fuzz(f, W2VBin) }
+
+// TestFirstRows: moments and a pool can be of the first rows alone, in text and
+// in binary; a bad row behind them that nobody wants is not parsed.
+func TestFirstRows(t *testing.T) {
+	text := "a 1 2\nb 3 6\nc 2 x\n"
+	o := Options{Moments: true, MomentsRows: 2, Keep: 1}
+	f, err := o.Read(strings.NewReader(text), set("b"))
+	if err != nil || f.Moments.Rows() != 2 || !slices.Equal(f.Moments.Mean(), []float64{2, 4}) || !slices.Equal(f.Words, []string{"a", "b"}) {
+		t.Fatalf("%+v, %v; want the mean of two rows, 2 4, and the words a b", f, err)
+	}
+	raw := table(words, 7)
+	for _, name := range []string{"glove", "w2v-bin"} {
+		f, err := o.Read(bytes.NewReader(raw[name]), set())
+		if err != nil || f.Moments.Rows() != 2 || len(f.Words) != 1 || f.Rows != int64(len(words)) {
+			t.Errorf("%s: %+v, %v; want moments of 2 rows, 1 word, %d rows", name, f, err, len(words))
+		}
+	}
+}
