@@ -183,6 +183,9 @@ func (f *File) EOS() (int32, bool) { return f.role("eos_token") }
 // Pad returns the id of the padding token, as BOS.
 func (f *File) Pad() (int32, bool) { return f.role("pad_token") }
 
+// Mask returns the id of the mask token of a masked language model, as BOS.
+func (f *File) Mask() (int32, bool) { return f.role("mask_token") }
+
 func (f *File) role(name string) (int32, bool) {
 	token := f.config.tokens[name]
 	if token == "" {

@@ -177,7 +177,14 @@ func showInspection(w io.Writer, in *inspection) error {
 	if m := in.Model; m != nil {
 		add("family", "%s", m.Family)
 		add("shape", "%d layers, width %d, vocabulary %d, %s positions", m.Layers, m.Width, m.Vocab, unlimited(m.Positions))
-		add("parameters", "%d (%d outside embeddings), %s", m.Params, m.Body, map[bool]string{true: "tied head", false: "own head"}[m.Tied])
+		head := map[bool]string{true: "tied head", false: "own head"}[m.Tied]
+		if m.Headless {
+			head = "no head: hidden states alone"
+		}
+		add("parameters", "%d (%d outside embeddings), %s", m.Params, m.Body, head)
+		if m.Encoder {
+			add("kind", "encoder: a token is predicted from both sides (policy pll), vectors depend on the whole text")
+		}
 		add("memory", "%s of float32 weights to run", show.Bytes(m.WeightSize))
 		for _, d := range m.Defaulted {
 			add("default", "%s = %s (not in config.json)", d.Key, d.Value)

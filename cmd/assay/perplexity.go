@@ -80,6 +80,7 @@ func (f *perplexityFlags) run(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	f.o.Pseudo = s.Policy.Name == window.Masked
 	f.o.Extra = append(f.o.Extra, s.warnings...)
 	f.o.Inputs = append(f.o.Inputs, s.input("checkpoint", path))
 	if f.unitsFrom != "" {
@@ -157,6 +158,9 @@ func (f *perplexityFlags) beside(ctx context.Context, path string) error {
 	}
 	var samples []perplexity.Sample
 	for _, name := range policyNames() {
+		if name == window.Masked {
+			continue // of other checkpoints than all the others
+		}
 		p := window.Policy{Name: name, Window: f.score.policy.Window, BOS: f.score.policy.BOS}
 		if name == "llamacpp-stride" || name == "oren" {
 			p.Stride = max(1, p.Window/2)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"assay/cmd/assay/internal/progress"
@@ -93,6 +94,15 @@ func (f *scoreFlags) registerPolicy(cmd *cobra.Command) {
 	fl.StringVar(&f.policy.BOS, "bos", "auto", "auto (as the named tool does; never for ids), always, never or id:N")
 	fl.BoolVar(&f.policy.EachWindow, "bos-each-window", false, "put the prefix before every window")
 	fl.StringVar(&f.policy.Seam, "seam", "", "joint (default) or separate: how context and text are tokenized")
+	fl.Func("mask-id", "pll: `id` of the mask token (default: the tokenizer's)", func(s string) error {
+		n, err := strconv.ParseInt(s, 10, 32)
+		if err != nil {
+			return fault.Usagef("--mask-id: found %q, want a token id", s)
+		}
+		id := int32(n)
+		f.policy.MaskID = &id
+		return nil
+	})
 	fl.IntVar(&f.policy.MaxTokens, "max-tokens", 0, "score only the first N tokens of each document")
 }
 
@@ -153,7 +163,7 @@ func runScore(ctx context.Context, a *app, f *scoreFlags, ckpt string) error {
 }
 
 func (f *scoreFlags) options(s *session) score.Options {
-	o := score.Options{Policy: f.policy, Positions: s.info.Positions, Of: s.identity(), Out: f.out, Resume: f.resume,
+	o := score.Options{Policy: f.policy, Positions: s.info.Positions, TwoSided: s.info.Encoder, Of: s.identity(), Out: f.out, Resume: f.resume,
 		PerDocument: f.per == "document", Redact: f.redact, Made: s.made(),
 		Score: model.ScoreOptions{Moments: f.moments, TopK: f.topK}}
 	if s.tok != nil {

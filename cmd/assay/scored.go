@@ -50,6 +50,7 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 	}
 	defer sess.close()
 	o.Of, o.Positions, o.Made, o.Resume = sess.identity(), sess.info.Positions, sess.made(), true
+	o.TwoSided = sess.info.Encoder
 	if sess.tok != nil {
 		o.Encoder = sess.tok
 	}

@@ -166,7 +166,7 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 	if f.trace == "" {
 		rep, err = states.Run(ctx, s.model, src, p, o)
 	} else {
-		rep, scored, err = states.RunTraced(ctx, s.model, src, p, o, score.Options{Positions: f.o.Positions, Of: f.o.Of, Out: f.trace, Made: s.made()})
+		rep, scored, err = states.RunTraced(ctx, s.model, src, p, o, score.Options{Positions: f.o.Positions, TwoSided: s.info.Encoder, Of: f.o.Of, Out: f.trace, Made: s.made()})
 	}
 	if err != nil {
 		return err

@@ -134,7 +134,7 @@ func (s *weatSource) openCheckpoint(ctx context.Context, a *app, path string, te
 	contexts := map[string][]weat.Context{}
 	for _, p := range places {
 		if p.kind == "ctx" || p.kind == "sent" {
-			if contexts[p.kind], err = c.contextsOf(p.kind, under, words); err != nil {
+			if contexts[p.kind], err = c.contextsOf(p.kind, under, words, !sess.info.Encoder); err != nil {
 				return nil, err
 			}
 		}
@@ -250,7 +250,7 @@ func (s *weatSource) matrix(sess *session, p place) (weatRep, error) {
 }
 
 // contextsOf expands templates or reads the user's contexts.
-func (c *weatCheckpoint) contextsOf(kind string, under, words []string) ([]weat.Context, error) {
+func (c *weatCheckpoint) contextsOf(kind string, under, words []string, causal bool) ([]weat.Context, error) {
 	if c.contexts != "" {
 		all, err := readNamed(c.contexts, weat.ReadContexts)
 		if err != nil {
@@ -262,7 +262,7 @@ func (c *weatCheckpoint) contextsOf(kind string, under, words []string) ([]weat.
 		}
 		return all, nil
 	}
-	templates, causal := weat.Mention8(), kind == "ctx"
+	templates, causal := weat.Mention8(), causal && kind == "ctx"
 	switch c.templates {
 	case "":
 		if kind == "sent" {
@@ -295,6 +295,9 @@ func (s *weatSource) contextual(ctx context.Context, sess *session, kind string,
 	}
 	read := embed.Read{Pool: s.ck.poolOr(weat.PoolLast), Sentence: kind == "sent", Prefix: policy.PrefixIDs,
 		Limit: sess.info.Positions, Vocab: sess.info.Vocab}
+	if sess.info.Encoder {
+		read.Suffix = score.Suffix(sess.tok, false)
+	}
 	if read.Sentence {
 		read.Pool = s.ck.poolOr(weat.PoolMean)
 	}
@@ -328,6 +331,9 @@ func (s *weatSource) contextual(ctx context.Context, sess *session, kind string,
 		r := statesRep(p.rep, st, words, read.Sentence, s.centre)
 		r.notes = append(r.notes, notes...)
 		r.settings["pool"], r.settings["contexts_total"], r.settings["prefix_ids"] = string(read.Pool), len(cs), fmt.Sprint(policy.PrefixIDs)
+		if sess.info.Encoder {
+			r.settings["suffix_ids"] = fmt.Sprint(read.Suffix)
+		}
 		out = append(out, r)
 	}
 	return out, nil

@@ -167,7 +167,7 @@ weat --states, so that the pass through the model and the test can be apart.`,
 			if err != nil {
 				return err
 			}
-			cs, err := s.ck.contextsOf(kind, under, planned(nil, slices.Concat(under, reference), weat.LossOptions{}))
+			cs, err := s.ck.contextsOf(kind, under, planned(nil, slices.Concat(under, reference), weat.LossOptions{}), true)
 			if err != nil {
 				return err
 			}

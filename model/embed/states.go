@@ -66,6 +66,7 @@ type Read struct {
 	Pool     weat.Pool // over the tokens that are read
 	Sentence bool      // the whole text; false: the word alone
 	Prefix   []int32   // ids in front of every text
+	Suffix   []int32   // ids behind every text (encoders)
 	Limit    int       // longest window; 0 = no limit
 	Vocab    int       // ids must be below it
 }
@@ -190,7 +191,7 @@ func locate(tok Tokenizer, c weat.Context, r Read) (s span, decoded string, err 
 		return s, "", fmt.Errorf("embed: context %q: %w", text, err)
 	}
 	p := len(r.Prefix)
-	s = span{word: c.Word, ids: slices.Concat(r.Prefix, ids)}
+	s = span{word: c.Word, ids: slices.Concat(r.Prefix, ids, r.Suffix)}
 	if r.Limit > 0 && len(s.ids) > r.Limit {
 		return fail("found %d tokens, want at most %d (the model's positions)", len(s.ids), r.Limit)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"time"
 
 	"assay/model"
@@ -77,9 +78,9 @@ func (j *job) windows() iter.Seq2[model.Window, error] {
 				continue
 			}
 			j.pending[ordinal] = p
-			s := sequence(prefix, &e, j.o.Policy.EachWindow)
+			s := sequence(&j.o.Policy, &e)
 			for i, w := range ws {
-				if !yield(feed(ordinal, i, w, s, prefix), nil) {
+				if !yield(feed(ordinal, i, w, s, &j.o.Policy), nil) {
 					return
 				}
 			}
@@ -113,19 +114,25 @@ func status(e *encoded, ws []window.Window, err error) string {
 }
 
 // sequence is S of the planner: prefix ids (unless every window gets its own),
-// context ids, document ids.
-func sequence(prefix []int32, e *encoded, each bool) []int32 {
+// context ids, document ids, suffix ids.
+func sequence(p *window.Policy, e *encoded) []int32 {
 	var s []int32
-	if !each {
-		s = append(s, prefix...)
+	if !p.EachWindow {
+		s = append(s, p.PrefixIDs...)
 	}
-	s = append(s, e.context...)
-	return append(s, e.ids...)
+	return slices.Concat(s, e.context, e.ids, p.SuffixIDs)
 }
 
 // feed is the forward pass of window w: inputs S[Begin:Hi-1] after its own
-// prefix, targets S[Lo:Hi].
-func feed(doc, index int, w window.Window, s, prefix []int32) model.Window {
+// prefix, targets S[Lo:Hi]; or S with the target masked.
+func feed(doc, index int, w window.Window, s []int32, p *window.Policy) model.Window {
+	prefix := p.PrefixIDs
+	if w.Masked {
+		in := slices.Clone(s[w.Begin:w.End])
+		at := w.Lo - w.Begin
+		in[at] = *p.MaskID
+		return model.Window{Doc: doc, Index: index, IDs: in, Targets: s[w.Lo:w.Hi], Rows: []int32{int32(at)}}
+	}
 	in := append([]int32{}, prefix[:w.Prefix]...)
 	in = append(in, s[w.Begin:w.Hi-1]...)
 	if w.ReplaceBOS && len(prefix) > 0 && len(in) > 0 {

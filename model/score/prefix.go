@@ -65,7 +65,41 @@ func Settle(p window.Policy, enc Encoder, idsInput bool, vocab int) (window.Poli
 	if len(ids) == 0 {
 		p.BOS = "none"
 	}
+	if p.Name == window.Masked {
+		p.SuffixIDs = Suffix(enc, idsInput)
+		var err error
+		if p.MaskID, err = mask(p, enc, vocab); err != nil {
+			return p, nil, err
+		}
+	}
 	return p, ws, nil
+}
+
+// Suffix is what an encoder is fed behind a text: the ids that the tokenizer's
+// template puts there. Input that is ids already keeps them as they are.
+func Suffix(enc Encoder, idsInput bool) []int32 {
+	if idsInput || enc == nil {
+		return nil
+	}
+	_, suffix := enc.Template()
+	return suffix
+}
+
+// mask is the id that stands for a hidden token: the one asked for, else the
+// tokenizer's.
+func mask(p window.Policy, enc Encoder, vocab int) (*int32, error) {
+	if p.MaskID != nil {
+		if id := *p.MaskID; id < 0 || int(id) >= vocab {
+			return nil, fault.Usagef("score: mask id %d: want 0 to %d", id, vocab-1)
+		}
+		return p.MaskID, nil
+	}
+	if e, ok := enc.(interface{ Mask() (int32, bool) }); ok {
+		if id, ok := e.Mask(); ok {
+			return &id, nil
+		}
+	}
+	return nil, fault.Usagef("score: policy %s: no tokenizer names a mask token", p.Name).Hint("name its id with --mask-id N")
 }
 
 func bosOf(enc Encoder) (int32, bool) {

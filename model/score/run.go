@@ -26,6 +26,7 @@ type Model interface {
 type Options struct {
 	Policy      window.Policy // as asked; zero numbers take the policy's defaults
 	Positions   int           // the model's; 0 = no limit
+	TwoSided    bool          // the model is an encoder: model.Info.Encoder
 	Of          trace.Identity
 	Encoder     Encoder // nil when the input is ids
 	Out         string  // .parquet, .jsonl or .jsonl.gz
@@ -65,12 +66,17 @@ func Plan(in Input, o *Options) (*Survey, error) {
 	if o.Policy.Name == "" {
 		o.Policy.Name = "full"
 	}
+	if masked := o.Policy.Name == window.Masked; masked && !o.TwoSided {
+		return nil, fault.Usagef("score: policy %s masks tokens, and the checkpoint predicts the next one: want another policy", o.Policy.Name)
+	} else if !masked && o.TwoSided {
+		return nil, model.ErrEncoder("the checkpoint")
+	}
 	p := o.Policy.WithDefaults(o.Positions)
 	p, ws, err := Settle(p, o.Encoder, ids, o.Of.Checkpoint.Vocab)
 	if err != nil {
 		return nil, err
 	}
-	s.warnings = append(s.warnings, ws...)
+	s.warnings, s.masked = append(s.warnings, ws...), p.Name == window.Masked
 	if p.Window == 0 && o.Positions == 0 && p.Name == "full" {
 		p.Window = 1 << 20 // a model without a limit: any text that fits in memory
 	}

@@ -38,8 +38,11 @@ func (f *fakeModel) Score(ctx context.Context, ws iter.Seq2[model.Window, error]
 		}
 		var s model.Scores
 		for j, id := range w.Targets {
-			row := len(w.IDs) - len(w.Targets) + j
-			s.Logprob = append(s.Logprob, -float32(row+1))
+			saw := len(w.IDs) - len(w.Targets) + j + 1
+			if w.Rows != nil { // a masked token, seen from both sides
+				saw = len(w.IDs) - 1
+			}
+			s.Logprob = append(s.Logprob, -float32(saw))
 			s.Entropy = append(s.Entropy, 1)
 			s.SD = append(s.SD, float32(id))
 			s.Rank = append(s.Rank, 1)
@@ -158,6 +161,9 @@ func TestPoliciesScoreTheirOwnRows(t *testing.T) {
 				o.Policy.Window = 128
 			case "hf-stride", "hf-stride-doc", "oren", "llamacpp-stride":
 				o.Policy.Stride = 4
+			case window.Masked:
+				mask := int32(99)
+				o.Policy.Window, o.Policy.MaskID, o.TwoSided = 128, &mask, true
 			}
 			_, ds := run(t, docs{textDoc("long", long), textDoc("short", "aa bbb")}, o)
 			scored := 0

@@ -27,6 +27,7 @@ type Survey struct {
 	special    string
 	cut        int
 	tooLong    string
+	masked     bool
 }
 
 func (s *Survey) note(d *text.Doc, e *encoded, enc Encoder) {
@@ -62,7 +63,11 @@ func (s *Survey) Warnings() []trace.Warning {
 	add(s.specials > 0, "specials-in-text", "%d documents contain the string of a special token (first %q); it was encoded as plain text", s.specials, s.special)
 	add(s.cut > 0, "truncated", "%d tokens beyond --max-tokens were not scored", s.cut)
 	add(s.duplicates > 0, "duplicate-text", "%d documents repeat another's text (first %s)", s.duplicates, s.duplicate)
-	add(s.tooLong != "", "docs-unscored", "documents longer than the window were not scored under policy full (first: document %s); policy lmeval-rolling scores any length", s.tooLong)
+	long := "under policy full (first: document %s); policy lmeval-rolling scores any length"
+	if s.masked {
+		long = "under policy pll (first: document %s); cut them into shorter ones, such as sentences"
+	}
+	add(s.tooLong != "", "docs-unscored", "documents longer than the window were not scored "+long, s.tooLong)
 	return ws
 }
 
@@ -93,7 +98,7 @@ func invariance(ctx context.Context, m Model, in Input, o Options) (*trace.Invar
 		if err != nil || len(plan) == 0 {
 			continue
 		}
-		w := feed(ordinal, 0, plan[0], sequence(o.Policy.PrefixIDs, &e, o.Policy.EachWindow), o.Policy.PrefixIDs)
+		w := feed(ordinal, 0, plan[0], sequence(&o.Policy, &e), &o.Policy)
 		if tokens += len(w.IDs); len(ws) > 0 && tokens > sampleTokens {
 			break
 		}

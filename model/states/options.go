@@ -26,6 +26,9 @@ type Input interface {
 // Taps says which taps a checkpoint has. *model.Spec satisfies it.
 type Taps interface {
 	TapLayers(name string) (layers []int, width int, err error)
+	// Encoder reports whether inputs see what follows them. Such a checkpoint is
+	// fed a document whole, with the ids that the template puts behind it.
+	Encoder() bool
 }
 
 // Options decide the numbers and what is kept. The zero value takes resid_post at

@@ -25,6 +25,7 @@ type Plan struct {
 	Warnings []trace.Warning
 
 	span    string
+	both    bool // the checkpoint is an encoder
 	policy  window.Policy
 	asked   window.Policy // before it was settled
 	enc     score.Encoder
@@ -58,6 +59,9 @@ func Prepare(in Input, taps Taps, o *Options) (*Plan, error) {
 		return nil, err
 	}
 	ids := o.Encoder == nil
+	if p.both = taps.Encoder(); p.both && o.Policy.Name != "full" {
+		return nil, fault.Usagef("states: policy %s: the checkpoint is an encoder, whose vectors depend on the whole window: want full", o.Policy.Name)
+	}
 	if err := p.settle(o, ids); err != nil {
 		return nil, err
 	}
@@ -124,6 +128,9 @@ func (p *Plan) settle(o *Options, ids bool) error {
 	q, ws, err := score.Settle(q, o.Encoder, ids, p.vocab)
 	if err != nil {
 		return err
+	}
+	if p.both {
+		q.SuffixIDs = score.Suffix(o.Encoder, ids)
 	}
 	p.policy, o.Policy = q, q
 	p.Warnings = append(p.Warnings, ws...)
@@ -204,6 +211,10 @@ func (p *Plan) sequence(it *items.Item) (sequence, error) {
 	q, err := encode(it, p.enc, p.policy.PrefixIDs, p.span)
 	if err != nil {
 		return q, err
+	}
+	q.own = p.both
+	if q.ids = append(q.ids, p.policy.SuffixIDs...); p.span == SpanAll {
+		q.hi = len(q.ids)
 	}
 	return q, q.checkIDs(it.ID, p.vocab)
 }

@@ -30,6 +30,7 @@ type sequence struct {
 	pieces []piece
 	doc    trace.Doc // what the text digest covers
 	bytes  int32
+	own    bool // a token is predicted at its own place, not at the one before
 }
 
 // piece is one window: it feeds ids[begin:end) and gives the positions [lo, hi)
@@ -162,8 +163,12 @@ func (s *sequence) lensAt() []int32 {
 	return out
 }
 
-// target is the id after a position, -1 at the end of the text.
+// target is the id that a position predicts: the one after it, -1 at the end of
+// the text, or in encoders its own.
 func (s *sequence) target(at int32) int32 {
+	if s.own {
+		return s.ids[at]
+	}
 	if int(at)+1 < len(s.ids) {
 		return s.ids[at+1]
 	}

@@ -110,6 +110,8 @@ func TestSplit(t *testing.T) {
 // taps stands for a checkpoint of 32 blocks.
 type taps struct{}
 
+func (taps) Encoder() bool { return false }
+
 func (taps) TapLayers(name string) ([]int, int, error) {
 	layers := make([]int, 33)
 	for l := range layers {

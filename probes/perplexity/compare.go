@@ -8,6 +8,7 @@ import (
 
 	"assay/internal/fault"
 	"assay/model/trace"
+	"assay/model/trace/window"
 	"assay/probes"
 	"assay/probes/stat"
 )
@@ -25,6 +26,9 @@ func Compare(a, b Sample, o Options) (probes.Result, error) {
 		return probes.Result{}, err
 	}
 	o = o.withDefaults()
+	if (a.Policy.Name == window.Masked) != (b.Policy.Name == window.Masked) {
+		return probes.Result{}, fault.Inputf("policy", "perplexity: policies %s and %s: masked-model scores compare only with other masked-model scores", a.Policy.Name, b.Policy.Name)
+	}
 	ua, ub, err := pair(a.Units, b.Units)
 	if err != nil {
 		return probes.Result{}, err
@@ -211,6 +215,7 @@ func policyDiff(a, b Sample) string {
 	} else {
 		add("number of prefix ids", len(p.PrefixIDs), len(q.PrefixIDs))
 	}
+	add("number of suffix ids", len(p.SuffixIDs), len(q.SuffixIDs))
 	return strings.Join(d, ", ")
 }
 

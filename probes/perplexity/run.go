@@ -451,10 +451,14 @@ func settings(s Sample, o Options) map[string]any {
 	if prefix == nil {
 		prefix = []int32{}
 	}
-	return map[string]any{
+	m := map[string]any{
 		"policy": p.Name, "window": p.Window, "stride": p.Stride, "context": p.Context, "bos": p.BOS, "prefix_ids": prefix,
 		"bos_each_window": p.EachWindow, "max_tokens": p.MaxTokens, "seam": p.Seam,
 		"tokenizer": s.Tokenizer, "weights": s.Weights, "text": s.Text, "run": s.Run,
 		"ci": o.CI, "level": o.Level, "by": o.By, "cover": o.Cover, "replicates": o.B, "pseudo": o.Pseudo,
 	}
+	if p.MaskID != nil {
+		m["mask_id"], m["suffix_ids"] = *p.MaskID, append([]int32{}, p.SuffixIDs...)
+	}
+	return m
 }

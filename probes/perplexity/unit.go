@@ -224,6 +224,9 @@ func (s Sample) where() string {
 		fmt.Fprintf(&b, " c=%d", p.Context)
 	}
 	fmt.Fprintf(&b, " prefix=%d", len(p.PrefixIDs))
+	if p.MaskID != nil {
+		fmt.Fprintf(&b, " suffix=%d mask=%d", len(p.SuffixIDs), *p.MaskID)
+	}
 	fmt.Fprintf(&b, ", tokenizer %s", short(s.Tokenizer))
 	return b.String()
 }

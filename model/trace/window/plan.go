@@ -6,8 +6,8 @@ import (
 	"assay/internal/fault"
 )
 
-// Window is one forward pass over S[Begin:End), S = prefix, context and
-// document ids in that order.
+// Window is one forward pass over S[Begin:End), S = prefix, context, document
+// and (pll) suffix ids in that order.
 type Window struct {
 	Begin, End int // inputs
 	Lo, Hi     int // targets S[Lo:Hi), all of them document ids; End >= Hi-1
@@ -15,17 +15,31 @@ type Window struct {
 	ReplaceBOS bool
 	// Prefix ids are fed before S[Begin] (Policy.EachWindow).
 	Prefix int
+	// Masked: Policy.MaskID is fed in the place of S[Lo], the one target, which is
+	// predicted there from all other inputs.
+	Masked bool
 }
 
 // Ctx returns the number of ids that the prediction of S[i] could see.
-func (w Window) Ctx(i int) int { return w.Prefix + i - w.Begin }
+func (w Window) Ctx(i int) int {
+	if w.Masked {
+		return w.End - w.Begin - 1
+	}
+	return w.Prefix + i - w.Begin
+}
 
 // Feed returns the number of inputs that reach the last target: S[Begin:Hi-1)
-// after Prefix ids. What End holds beyond it changes no result of a causal model.
-func (w Window) Feed() int { return w.Prefix + w.Hi - 1 - w.Begin }
+// after Prefix ids. What End holds beyond it changes no result of a causal model;
+// a masked window is fed whole.
+func (w Window) Feed() int {
+	if w.Masked {
+		return w.End - w.Begin
+	}
+	return w.Prefix + w.Hi - 1 - w.Begin
+}
 
 var (
-	// ErrTooLong: policy full and a document longer than the window.
+	// ErrTooLong: policy full or pll, and a document longer than the window.
 	ErrTooLong = errors.New("document longer than the window")
 	// ErrTooShort: a llama.cpp rule and fewer ids than two contexts.
 	ErrTooShort = errors.New("document shorter than two contexts")
@@ -183,6 +197,19 @@ func planOren(pl *planner) error {
 			return nil
 		}
 	}
+}
+
+// planMasked feeds the whole sequence once for each document id.
+func planMasked(pl *planner) error {
+	end := pl.n + len(pl.policy.SuffixIDs)
+	if end > pl.l {
+		return fault.New(fault.Input, "too-long", "window: policy pll: %d ids to feed, window holds %d: %w", end, pl.l, ErrTooLong).
+			Hint("cut the text into shorter documents, such as sentences or paragraphs")
+	}
+	for i := pl.doc; i < pl.n; i++ {
+		pl.ws = append(pl.ws, Window{Begin: 0, End: end, Lo: i, Hi: i + 1, Masked: true})
+	}
+	return nil
 }
 
 func planGPTQ(pl *planner) error {

@@ -291,6 +291,29 @@ func TestValidate(t *testing.T) {
 }
 
 // The defaults of the page's table.
+// Each document id is masked once, in the whole sequence (Salazar et al. 2020,
+// section 2): by hand, two ids in front, one behind.
+func TestMasked(t *testing.T) {
+	p := Policy{Name: Masked, Window: 6, PrefixIDs: []int32{8, 9}, SuffixIDs: []int32{7}}
+	ws, err := Plan(p, 2, 0, 3)
+	want := []Window{{Begin: 0, End: 6, Lo: 2, Hi: 3, Masked: true}, {Begin: 0, End: 6, Lo: 3, Hi: 4, Masked: true}, {Begin: 0, End: 6, Lo: 4, Hi: 5, Masked: true}}
+	if err != nil || !slices.Equal(ws, want) {
+		t.Fatalf("%v, %v; want %v", ws, err, want)
+	}
+	if w := ws[1]; w.Ctx(3) != 5 || w.Feed() != 6 {
+		t.Errorf("ctx %d, fed %d; want 5 and 6", w.Ctx(3), w.Feed())
+	}
+	if ws, err = Plan(p, 2, 1, 2); err != nil || len(ws) != 2 || ws[0].Lo != 3 { // context ids are seen, not scored
+		t.Errorf("with context: %v, %v", ws, err)
+	}
+	if _, err := Plan(p, 2, 0, 4); !errors.Is(err, ErrTooLong) {
+		t.Errorf("seven ids in a window of six: %v", err)
+	}
+	if ws, err := Plan(p, 2, 0, 0); err != nil || len(ws) != 0 {
+		t.Errorf("an empty document: %v, %v", ws, err)
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	for _, c := range []struct{ in, want Policy }{
 		{Policy{Name: "full"}, Policy{Name: "full", Window: 2048}},
@@ -312,8 +335,8 @@ func TestDefaults(t *testing.T) {
 	if err := (Policy{Name: "llamacpp-stride"}).WithDefaults(2048).Validate(2048); err == nil {
 		t.Error("llamacpp-stride without a stride passes")
 	}
-	if len(Policies()) != 9 {
-		t.Errorf("%d policies, want 9", len(Policies()))
+	if len(Policies()) != 10 {
+		t.Errorf("%d policies, want 10", len(Policies()))
 	}
 }
 

@@ -30,6 +30,9 @@ type Policy struct {
 	Context   int     `json:"context,omitempty"` // c of lmeval-rolling
 	BOS       string  `json:"bos,omitempty"`     // what was asked for or, when settled, done: auto, always, never, id:N, none
 	PrefixIDs []int32 `json:"prefix_ids"`        // the ids put in front; empty is []
+	// SuffixIDs are put behind every document (encoders, which read both ways).
+	SuffixIDs []int32 `json:"suffix_ids,omitempty"`
+	MaskID    *int32  `json:"mask_id,omitempty"` // pll: the id that stands in the place of the scored one
 	Seam      string  `json:"seam,omitempty"`    // joint or separate, when there is a context
 	// MaxTokens cuts every document: positions from MaxTokens on are rows but
 	// never targets. 0 does not cut.
@@ -48,11 +51,16 @@ type Info struct {
 	BOS        string // what --bos auto means
 }
 
+// Masked is the name of the rule for masked language models, the only one that
+// an encoder can follow.
+const Masked = "pll"
+
 type rule struct {
 	Info
 	stride  bool // needs Stride
 	context bool // needs Context
 	each    bool // may repeat the prefix
+	masked  bool // for masked language models
 	fixed   int  // default window, 0 = the model's positions
 	step    int  // default stride, 0 = half of the window
 	plan    func(*planner) error
@@ -66,23 +74,25 @@ const (
 // rules is the table of the policies; nothing changes it.
 var rules = []rule{
 	{Info{"full", "evaluate perplexity (with --bos always), min-k and mimir scores of short texts", "first id of the sequence", "L = positions", template},
-		false, false, true, 0, 0, planFull},
+		false, false, true, false, 0, 0, planFull},
 	{Info{"hf-stride", "sliding windows, each scored token counted once", "first id; with s = L the first id of every window", "L = positions, s = L/2", template},
-		true, false, true, 0, 0, planStride},
+		true, false, true, false, 0, 0, planStride},
 	{Info{"hf-stride-doc", "the loop of the transformers perplexity page (same windows as hf-stride, its own average)", "as hf-stride", "L = positions, s = L/2", template},
-		true, false, true, 0, 0, planStride},
+		true, false, true, false, 0, 0, planStride},
 	{Info{"lmeval-rolling", "lm-evaluation-harness word_perplexity, byte_perplexity, bits_per_byte", "nothing", "L = positions, c = 1", "id:N if given, else BOS, else EOS (warning eos-as-prefix)"},
-		false, true, false, 0, 0, planRolling},
+		false, true, false, false, 0, 0, planRolling},
 	{Info{"llamacpp", "llama-perplexity, Final estimate: PPL", "first half and one of each chunk; the tail", "C = 512", llama},
-		false, false, false, 512, 0, planLlama},
+		false, false, false, false, 512, 0, planLlama},
 	{Info{"llamacpp-stride", "llama-perplexity --ppl-stride", "all but the last s of the first window; the tail", "C = 512, s must be given", llama},
-		true, false, false, 512, -1, planLlamaStride},
+		true, false, false, false, 512, -1, planLlamaStride},
 	{Info{"mimir", "mimir, min-k papers on long texts", "first id", "L = positions, s = L/2", template},
-		false, false, true, 0, 0, planMimir},
+		false, false, true, false, 0, 0, planMimir},
 	{Info{"oren", "tatsu-lab/test_set_contamination", "first id", "c = 2048, s = 1024", "template per example, so BOS may stand between examples"},
-		true, false, false, 2048, 1024, planOren},
+		true, false, false, false, 2048, 1024, planOren},
 	{Info{"gptq", "quantisation papers, WikiText-2 PPL", "first id of each block; the tail", "L = 2048", template},
-		false, false, true, 2048, 0, planGPTQ},
+		false, false, true, false, 2048, 0, planGPTQ},
+	{Info{Masked, "pseudo-log-likelihood of masked language models (Salazar et al. 2020): each token masked in turn, one pass per token", "nothing", "L = positions", "ids that the tokenizer's own template puts in front; those that it puts behind follow"},
+		false, false, false, true, 0, 0, planMasked},
 }
 
 // Policies describes every rule, in the order of the help page.
@@ -156,6 +166,10 @@ func (p Policy) Validate(modelPositions int) error {
 		return p.bad("context %d, want 1 to the window, %d", p.Context, p.Window)
 	case !r.context && p.Context != 0:
 		return p.bad("context %d, but the policy has none", p.Context)
+	case r.masked && p.MaxTokens != 0:
+		return p.bad("max_tokens %d, but every token is predicted from the whole document", p.MaxTokens)
+	case !r.masked && p.MaskID != nil:
+		return p.bad("mask id %d, but nothing is masked", *p.MaskID)
 	case p.EachWindow && !r.each:
 		return p.bad("the prefix before every window, but the policy has a rule of its own")
 	}
