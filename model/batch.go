@@ -61,6 +61,7 @@ type batch struct {
 type item struct {
 	w      Window
 	order  int
+	tokens int
 	scores Scores
 	done   bool
 }
@@ -71,6 +72,9 @@ func (m *Model) pack(items []*item, batchTokens int) []batch {
 	key := func(it *item) shape {
 		n := len(it.w.IDs)
 		T := bucket(n)
+		if it.w.Small {
+			batchTokens = 0
+		}
 		return shape{T, m.spec.batchRows(batchTokens, T), m.long(n)}
 	}
 	sorted := slices.Clone(items)
@@ -90,7 +94,7 @@ func (m *Model) pack(items []*item, batchTokens int) []batch {
 	var out []batch
 	for _, it := range sorted {
 		k := key(it)
-		if n := len(out); n > 0 && out[n-1].shape == k && len(out[n-1].items) < k.B {
+		if n := len(out); n > 0 && out[n-1].shape == k && len(out[n-1].items) < k.B && out[n-1].items[0].w.Small == it.w.Small {
 			out[n-1].items = append(out[n-1].items, it)
 			continue
 		}

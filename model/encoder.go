@@ -67,7 +67,7 @@ func (m *Model) readTransform(r *reader) ([]*tensors.Tensor, error) {
 	for _, x := range []struct {
 		dims []int
 		v    matrix
-	}{{[]int{d, d}, matrix{f: w.float32s()}}, {[]int{d}, matrix{f: bias}}} {
+	}{{[]int{d, d}, w.wide()}, {[]int{d}, matrix{f: bias}}} {
 		t, err := m.tensor(x.dims, x.v)
 		if err != nil {
 			return ts, err

@@ -57,6 +57,16 @@ func (e *engine) stage(key string, build func(in []*node) []*node) (*graph.Exec,
 	return x, nil
 }
 
+// forget frees the stage named key and its constants; it must not be running.
+func (e *engine) forget(key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x := e.execs[key]; x != nil {
+		x.Finalize()
+		delete(e.execs, key)
+	}
+}
+
 // close frees the compiled stages and the backend.
 func (e *engine) close() {
 	e.mu.Lock()

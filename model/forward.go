@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"assay/weights"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // forward runs a batch through the embedding and all layers, showing tapped
 // states to r on the way, and returns the last hidden state [B, T, d].
 func (m *Model) forward(ctx context.Context, b batch, r *run) (x *tensors.Tensor, err error) {
-	if x, err = m.embedBatch(b); err != nil {
+	if x, err = m.first(b, r); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -18,38 +19,57 @@ func (m *Model) forward(ctx context.Context, b batch, r *run) (x *tensors.Tensor
 			free(x)
 		}
 	}()
-	if err := r.reduce(b, r.plan.post[0], x); err != nil {
-		return x, err
-	}
 	for l := range m.spec.Layers {
 		if err := ctx.Err(); err != nil {
 			return x, err
 		}
-		if err := r.reduce(b, r.plan.pre[l+1], x); err != nil {
-			return x, err
-		}
-		if x, err = m.layer(b, l, x, r); err != nil {
-			return x, err
-		}
-		if err := r.reduce(b, r.plan.post[l+1], x); err != nil {
+		if x, err = m.step(b, l, m.layers[l], x, r); err != nil {
 			return x, err
 		}
 	}
-	if len(r.plan.final) > 0 {
-		n, err := m.finalNorm(b, x)
-		if err != nil {
-			return x, err
-		}
-		defer free(n)
-		if err := r.reduce(b, r.plan.final, n); err != nil {
-			return x, err
-		}
+	return x, m.last(b, x, r)
+}
+
+// first embeds a batch.
+func (m *Model) first(b batch, r *run) (*tensors.Tensor, error) {
+	x, err := m.embedBatch(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.reduce(b, r.plan.post[0], x); err != nil {
+		free(x)
+		return nil, err
 	}
 	return x, nil
 }
 
-// layer runs block l on x, which it consumes.
-func (m *Model) layer(b batch, l int, x *tensors.Tensor, r *run) (*tensors.Tensor, error) {
+// step runs block l, whose parameters are ws, on x, which it consumes.
+func (m *Model) step(b batch, l int, ws []*tensors.Tensor, x *tensors.Tensor, r *run) (*tensors.Tensor, error) {
+	if err := r.reduce(b, r.plan.pre[l+1], x); err != nil {
+		return x, err
+	}
+	x, err := m.layer(b, l, ws, x, r)
+	if err != nil {
+		return x, err
+	}
+	return x, r.reduce(b, r.plan.post[l+1], x)
+}
+
+// last shows the output of the final norm where it is tapped.
+func (m *Model) last(b batch, x *tensors.Tensor, r *run) error {
+	if len(r.plan.final) == 0 {
+		return nil
+	}
+	n, err := m.finalNorm(b, x)
+	if err != nil {
+		return err
+	}
+	defer free(n)
+	return r.reduce(b, r.plan.final, n)
+}
+
+// layer runs the graph of block l.
+func (m *Model) layer(b batch, l int, ws []*tensors.Tensor, x *tensors.Tensor, r *run) (*tensors.Tensor, error) {
 	kind := m.spec.Layers[l]
 	parts := r.plan.parts(l + 1)
 	in := []any{nil}
@@ -68,7 +88,7 @@ func (m *Model) layer(b batch, l int, x *tensors.Tensor, r *run) (*tensors.Tenso
 	for _, t := range ts {
 		in = append(in, t)
 	}
-	for _, t := range m.layers[l] {
+	for _, t := range ws {
 		in = append(in, t)
 	}
 	if in[0], err = m.eng.donate(x); err != nil {
@@ -101,35 +121,11 @@ func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
 	if e.Width != 0 {
 		width = e.Width
 	}
-	scale := float32(one(e.Scale))
 	x, err := m.eng.f32([]int{b.B, b.T, width}, func(x []float32) error {
-		for i := range b.B {
-			var ids, types []int32
-			if i < len(b.items) {
-				ids, types = b.items[i].w.IDs, b.items[i].w.Types
-			}
-			at := e.Learned.positions(ids)
-			for t := range b.T {
-				id := 0
-				if t < len(ids) {
-					id = int(ids[t])
-				}
-				row := x[(i*b.T+t)*width : (i*b.T+t+1)*width]
-				m.embed.widen(id*width, row)
-				if scale != 1 {
-					for c := range row {
-						row[c] *= scale
-					}
-				}
-				if e.Types > 0 {
-					m.addType(row, types, t)
-				}
-				if e.Learned != nil && e.Width == 0 {
-					m.addPosition(row, at(t))
-				}
-			}
-		}
-		return nil
+		return weights.Guard(func() error {
+			m.embedRows(b, x, width)
+			return nil
+		})
 	})
 	if err != nil || (e.Width == 0 && e.Norm == nil) {
 		return x, err
@@ -151,6 +147,38 @@ func (m *Model) embedBatch(b batch) (*tensors.Tensor, error) {
 		return nil, err
 	}
 	return out[0], nil
+}
+
+// embedRows writes the embeddings of a batch to x, [B, T, width].
+func (m *Model) embedRows(b batch, x []float32, width int) {
+	e := &m.spec.Embed
+	scale := float32(one(e.Scale))
+	for i := range b.B {
+		var ids, types []int32
+		if i < len(b.items) {
+			ids, types = b.items[i].w.IDs, b.items[i].w.Types
+		}
+		at := e.Learned.positions(ids)
+		for t := range b.T {
+			id := 0
+			if t < len(ids) {
+				id = int(ids[t])
+			}
+			row := x[(i*b.T+t)*width : (i*b.T+t+1)*width]
+			m.embed.widen(id*width, row)
+			if scale != 1 {
+				for c := range row {
+					row[c] *= scale
+				}
+			}
+			if e.Types > 0 {
+				m.addType(row, types, t)
+			}
+			if e.Learned != nil && e.Width == 0 {
+				m.addPosition(row, at(t))
+			}
+		}
+	}
 }
 
 // addPosition adds the learned vector of row at. A padded row may lie

@@ -2,8 +2,8 @@ package model
 
 import (
 	"context"
-	"iter"
 	"math"
+	"slices"
 
 	"assay/internal/fault"
 )
@@ -20,30 +20,37 @@ type Report struct {
 	WithinTol bool    // MaxAbs <= InvarianceBound
 }
 
-// Invariance scores ws in batches of the usual shape and again in batches of
-// two rows with other mates, and reports the largest difference. It needs at
+// Invariance scores ws in batches of the usual shape and once more in batches of the
+// fewest rows with other mates, and reports the largest difference. It needs at
 // least one window with a target.
 func (m *Model) Invariance(ctx context.Context, ws []Window) (Report, error) {
 	var r Report
-	usual, err := m.logprobs(ctx, ws, m.opts.BatchTokens)
+	all := func(yield func(Window, error) bool) {
+		for _, w := range ws {
+			if !yield(w, nil) {
+				return
+			}
+		}
+		for _, w := range slices.Backward(ws) { // so that mates change
+			if w.Small = true; !yield(w, nil) {
+				return
+			}
+		}
+	}
+	var out [][]float32
+	err := m.Score(ctx, all, ScoreOptions{LogprobOnly: true}, func(_ Window, s Scores) error {
+		out = append(out, s.Logprob)
+		return nil
+	})
 	if err != nil {
 		return r, err
 	}
-	// Two rows in each batch, longest windows first, so that mates change.
-	back := make([]Window, len(ws))
 	for i, w := range ws {
-		back[len(ws)-1-i] = w
-	}
-	alone, err := m.logprobs(ctx, back, 2)
-	if err != nil {
-		return r, err
-	}
-	for i := range ws {
-		a, b := usual[i], alone[len(ws)-1-i]
-		for j := range a {
+		small := out[2*len(ws)-1-i]
+		for j, a := range out[i] {
 			r.N++
-			if d := math.Abs(float64(a[j]) - float64(b[j])); d > r.MaxAbs {
-				r.MaxAbs, r.Doc, r.Row = d, ws[i].Doc, j
+			if d := math.Abs(float64(a) - float64(small[j])); d > r.MaxAbs {
+				r.MaxAbs, r.Doc, r.Row = d, w.Doc, j
 			}
 		}
 	}
@@ -52,21 +59,4 @@ func (m *Model) Invariance(ctx context.Context, ws []Window) (Report, error) {
 	}
 	r.WithinTol = r.MaxAbs <= InvarianceBound
 	return r, nil
-}
-
-// logprobs scores ws with batches of the given size.
-func (m *Model) logprobs(ctx context.Context, ws []Window, batchTokens int) ([][]float32, error) {
-	var out [][]float32
-	seq := func(yield func(Window, error) bool) {
-		for _, w := range ws {
-			if !yield(w, nil) {
-				return
-			}
-		}
-	}
-	err := m.Score(ctx, iter.Seq2[Window, error](seq), ScoreOptions{LogprobOnly: true, BatchTokens: batchTokens}, func(_ Window, s Scores) error {
-		out = append(out, s.Logprob)
-		return nil
-	})
-	return out, err
 }

@@ -2,12 +2,17 @@ package model
 
 import (
 	"strconv"
+
+	"assay/weights"
 )
 
 // The internal layout is one for all families: matrices [in, out]; q, k and v
 // in one matrix, all queries first; gate and up in one matrix, gate first;
 // rotary pairs half a head apart. What a checkpoint stores in another order
 // is permuted here once.
+
+// layerKey begins the keys of layer l.
+func layerKey(l int) string { return strconv.Itoa(l) + "." }
 
 // part is a run of rows of a stored matrix that becomes columns of an internal one.
 type part struct {
@@ -66,7 +71,7 @@ func channelOrder(hd int, rope *Rope) []int {
 func (r *reader) part(key string, rows int) (part, error) {
 	var w matrix
 	var err error
-	if r.half {
+	if r.half || r.mapped {
 		w, err = r.matrix(key + ".w")
 	} else {
 		w.f, err = r.get(key + ".w")
@@ -122,7 +127,7 @@ func (r *reader) blockSlots(f *Family, s *Spec, l int, fold bool) (map[string]ma
 	b := s.Block(l)
 	a, m := &b.Attn, &b.MLP
 	d := s.Width
-	key := strconv.Itoa(l) + "."
+	key := layerKey(l)
 	out := map[string]matrix{}
 
 	gain := map[int][]float32{} // gains to fold
@@ -236,7 +241,9 @@ func (b *Block) scaleInNorm(fold bool) bool {
 
 // join lays stored rows out as the columns of one [in, out] matrix, and their
 // biases as one vector. A part's scale multiplies its columns, gain[i] input
-// channel i; both ask for float32. Parts of different types become float32.
+// channel i; both ask for float32. Parts of different types become float32. The
+// float32 values are laid out where and when they are wanted, so that no second
+// copy stands beside the stored one.
 func join(ps []part, in int, transposed bool, gain []float32) (w matrix, b []float32) {
 	out, half := 0, true
 	for _, p := range ps {
@@ -244,29 +251,71 @@ func join(ps []part, in int, transposed bool, gain []float32) (w matrix, b []flo
 		half = half && p.w.bits != nil && p.w.kind == ps[0].w.kind
 	}
 	if ps[0].b != nil {
-		b = make([]float32, out)
+		b = make([]float32, 0, out)
+		for _, p := range ps {
+			for _, row := range p.rows {
+				b = append(b, p.b[row]*p.scale)
+			}
+		}
 	}
 	if half {
 		w = matrix{bits: make([]uint16, in*out), kind: ps[0].w.kind}
-	} else {
-		w.f = make([]float32, in*out)
-	}
-	col := 0
-	for _, p := range ps {
-		if half {
+		col := 0
+		for _, p := range ps {
 			lay(w.bits, out, col, p.w.bits, p.rows, in, transposed)
-		} else {
-			lay(w.f, out, col, p.w.float32s(), p.rows, in, transposed)
-			scale(w.f, out, col, len(p.rows), gain, p.scale)
+			col += len(p.rows)
 		}
-		if b != nil {
-			for c, row := range p.rows {
-				b[col+c] = p.b[row] * p.scale
+		return w, b
+	}
+	fill := func(dst []float32) error {
+		col := 0
+		for _, p := range ps {
+			p.w.lay(dst, out, col, p.rows, in, transposed)
+			scale(dst, out, col, len(p.rows), gain, p.scale)
+			col += len(p.rows)
+		}
+		return nil
+	}
+	return matrix{n: in * out, fill: func(dst []float32) error {
+		return weights.Guard(func() error { return fill(dst) })
+	}}, b
+}
+
+// lay is lay of a matrix whose values are widened on the way.
+func (m matrix) lay(w []float32, out, col int, rows []int, in int, transposed bool) {
+	if m.f != nil {
+		lay(w, out, col, m.f, rows, in, transposed)
+		return
+	}
+	if transposed {
+		x := make([]float32, m.len()/in)
+		for i := range in {
+			m.widen(i*len(x), x)
+			for c, row := range rows {
+				w[i*out+col+c] = x[row]
 			}
 		}
-		col += len(p.rows)
+		return
 	}
-	return w, b
+	// Rows of a tile stand a little more than a power of two apart: they would
+	// else compete for the same places of the cache.
+	const high, wide, stride = 32, 256, 256 + 16
+	tile := make([]float32, high*stride)
+	for c0 := 0; c0 < len(rows); c0 += high {
+		c1 := min(c0+high, len(rows))
+		for i0 := 0; i0 < in; i0 += wide {
+			i1 := min(i0+wide, in)
+			for c := c0; c < c1; c++ {
+				m.widen(rows[c]*in+i0, tile[(c-c0)*stride:(c-c0)*stride+i1-i0])
+			}
+			for i := i0; i < i1; i++ {
+				dst := w[i*out+col+c0 : i*out+col+c1]
+				for c := range dst {
+					dst[c] = tile[c*stride+i-i0]
+				}
+			}
+		}
+	}
 }
 
 // lay writes rows of src as columns from col on of w [in, out], in tiles that

@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"assay/internal/fault"
@@ -41,7 +42,7 @@ func (m *Model) Lens(ctx context.Context, x []float32, K int, targets []int32) (
 			return nil, fault.Inputf("id", "model: lens: target %d is %d, want 0 to %d, or -1", i, t, V-1)
 		}
 	}
-	if err := m.packHead(); err != nil {
+	if err := errors.Join(m.packHead(), m.needHead(ctx)); err != nil {
 		return nil, err
 	}
 	out = make([]LensReading, len(targets)*K)

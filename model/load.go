@@ -172,6 +172,8 @@ type reader struct {
 	src  Source
 	inv  *inventory
 	half bool // keep 16-bit matrices in 16 bits
+	// mapped leaves matrices in the mapped file until they are laid out.
+	mapped bool
 }
 
 // get returns the tensor of key in float32, nil where it is not needed. Where
@@ -206,7 +208,7 @@ func (r *reader) get(key string) ([]float32, error) {
 // and a second output bias with the first.
 func (r *reader) checkTie(embed matrix) error {
 	if r.inv.spare != "" {
-		if err := r.same(r.inv.spare, embed.float32s(), "the embedding's", "that they are one matrix (tie_word_embeddings)"); err != nil {
+		if err := r.same(r.inv.spare, embed, "the embedding's", "that they are one matrix (tie_word_embeddings)"); err != nil {
 			return err
 		}
 	}
@@ -217,19 +219,31 @@ func (r *reader) checkTie(embed matrix) error {
 	if err != nil {
 		return err
 	}
-	return r.same(r.inv.bias, b, "that of "+r.inv.names["head.b"], "of no second output bias")
+	return r.same(r.inv.bias, matrix{f: b}, "that of "+r.inv.names["head.b"], "of no second output bias")
 }
 
-// same compares the tensor name with want.
-func (r *reader) same(name string, want []float32, whose, says string) error {
-	x := make([]float32, len(want))
-	if err := r.src.F32(name, x); err != nil {
-		return err
-	}
-	for i, v := range want {
-		if x[i] != v {
-			return fault.Inputf("tie-mismatch", "model: tensor %q: value %d is %g, %s is %g; config.json says %s", name, i, x[i], whose, v, says)
+// same compares the tensor name with want, part by part.
+func (r *reader) same(name string, want matrix, whose, says string) error {
+	have, ok := r.raw(name)
+	if !ok {
+		have.f = make([]float32, want.len())
+		if err := r.src.F32(name, have.f); err != nil {
+			return err
 		}
 	}
-	return nil
+	const chunk = 1 << 16
+	x, y := make([]float32, chunk), make([]float32, chunk)
+	return weights.Guard(func() error {
+		for from := 0; from < want.len(); from += chunk {
+			n := min(chunk, want.len()-from)
+			have.widen(from, x[:n])
+			want.widen(from, y[:n])
+			for i, v := range y[:n] {
+				if x[i] != v {
+					return fault.Inputf("tie-mismatch", "model: tensor %q: value %d is %g, %s is %g; config.json says %s", name, from+i, x[i], whose, v, says)
+				}
+			}
+		}
+		return nil
+	})
 }

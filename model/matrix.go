@@ -11,17 +11,35 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// matrix holds stored values in float32, or as the bits of a 16-bit type.
+// matrix holds stored values: in float32, as the bits of a 16-bit type, or as
+// bytes of a mapped file; or it makes float32 values when they are wanted.
 type matrix struct {
 	f    []float32
 	bits []uint16
 	kind dtypes.DType // of bits: Float16 or BFloat16
+
+	raw    []byte        // of a mapped file: to be read inside weights.Guard
+	stored weights.DType // of raw: F32, F16 or BF16
+
+	fill func(dst []float32) error // writes all n values
+	n    int
 }
 
-func (m matrix) len() int { return len(m.f) + len(m.bits) }
+func (m matrix) len() int {
+	if m.raw != nil {
+		return len(m.raw) / m.stored.Size()
+	}
+	return len(m.f) + len(m.bits) + m.n
+}
 
-// widen writes values [from, from+len(dst)) to dst.
+// widen writes values [from, from+len(dst)) to dst. It is not for values that are
+// yet to be made.
 func (m matrix) widen(from int, dst []float32) {
+	if m.raw != nil {
+		n := m.stored.Size()
+		weights.Widen(dst, m.raw[from*n:(from+len(dst))*n], m.stored)
+		return
+	}
 	if m.bits == nil {
 		copy(dst, m.f[from:])
 		return
@@ -38,15 +56,19 @@ func (m matrix) widen(from int, dst []float32) {
 	}
 }
 
-// float32s is all values in float32; m's own slice where it holds such.
-func (m matrix) float32s() []float32 {
-	if m.bits == nil {
-		return m.f
+// all writes all values to dst.
+func (m matrix) all(dst []float32) error {
+	if m.fill != nil {
+		return m.fill(dst)
 	}
-	x := make([]float32, len(m.bits))
-	m.widen(0, x)
-	return x
+	return weights.Guard(func() error {
+		m.widen(0, dst)
+		return nil
+	})
 }
+
+// wide is m in float32, whatever it is stored as.
+func (m matrix) wide() matrix { return matrix{n: m.len(), fill: m.all} }
 
 // bits16 is a Source that gives 16-bit tensors as they are.
 type bits16 interface {
@@ -57,6 +79,11 @@ type bits16 interface {
 // source can give it so, else in float32.
 func (r *reader) matrix(key string) (matrix, error) {
 	name, ok := r.inv.names[key]
+	if ok && r.mapped {
+		if m, ok := r.raw(name); ok {
+			return m, r.ctx.Err()
+		}
+	}
 	src, can := r.src.(bits16)
 	kind := map[weights.DType]dtypes.DType{weights.F16: dtypes.Float16, weights.BF16: dtypes.BFloat16}[r.inv.kinds[key]]
 	if !ok || !can || kind == dtypes.InvalidDType {
@@ -70,6 +97,29 @@ func (r *reader) matrix(key string) (matrix, error) {
 	return m, src.Bits16(name, m.bits)
 }
 
+// rawSource is a Source whose tensors can be read in place.
+type rawSource interface {
+	Raw(name string) ([]byte, weights.Info, error)
+}
+
+// raw returns a stored tensor without reading it; ok is false where the source
+// cannot give it so, or its values are packed or in another order.
+func (r *reader) raw(name string) (m matrix, ok bool) {
+	src, ok := r.src.(rawSource)
+	if !ok {
+		return matrix{}, false
+	}
+	b, info, err := src.Raw(name)
+	if err != nil || len(b) == 0 {
+		return matrix{}, false
+	}
+	switch info.DType {
+	case weights.F32, weights.F16, weights.BF16:
+		return matrix{raw: b, stored: info.DType}, true
+	}
+	return matrix{}, false
+}
+
 // tensor makes a tensor of x on the backend.
 func (m *Model) tensor(dims []int, x matrix) (*tensors.Tensor, error) {
 	if x.len() != size(dims) {
@@ -77,7 +127,7 @@ func (m *Model) tensor(dims []int, x matrix) (*tensors.Tensor, error) {
 	}
 	switch {
 	case x.bits == nil:
-		return m.eng.f32(dims, func(dst []float32) error { copy(dst, x.f); return nil })
+		return m.eng.f32(dims, x.all)
 	case x.kind == dtypes.BFloat16:
 		return newTensor(m.eng.backend, x.kind, dims, func(dst []bfloat16.BFloat16) error {
 			for i, b := range x.bits {

@@ -37,20 +37,70 @@ func (s *Spec) weightBytes(inv *inventory, half bool) (n int64) {
 	return n + head
 }
 
+// streamBytes is the memory of the weights where layers run one after the other:
+// ahead layers in float32, then the output matrix. The embedding is read in the
+// mapped file. Where the source cannot give a matrix as it is stored, its values
+// stand beside it in float32 until they are laid out.
+func (s *Spec) streamBytes(r *reader, ahead int64) int64 {
+	_, raw := r.raw(r.inv.names["embed.w"])
+	blocks := map[string]int64{}
+	var block, small int64
+	for _, key := range r.inv.keys {
+		n := 4 * int64(size(r.inv.dims[key]))
+		if l, _, ok := strings.Cut(key, "."); ok && l[0] >= '0' && l[0] <= '9' {
+			blocks[l] += n
+			block = max(block, blocks[l])
+		} else if key != "head.w" && (key != "embed.w" || !raw) {
+			small += n
+		}
+	}
+	head := 4 * int64(s.Vocab) * int64(s.headWidth())
+	if s.Head.None {
+		head = 0
+	}
+	if head <= headConstBytes {
+		head *= 2
+	}
+	if !raw {
+		ahead++
+		head += 4 * int64(s.Vocab) * int64(s.headWidth())
+	}
+	return small + max(ahead*block, head)
+}
+
 // Forecast is an estimate of the peak resident memory of scoring, in bytes.
 type Forecast struct {
 	Weights int64 // the weights as they are held
 	Batch   int64 // activations of the batches that run at once
 	Head    int64 // logits and their statistics
+	States  int64 // hidden states between two layers, where layers run one after the other
 	Runtime int64 // program, tables, garbage between collections
 }
 
 // Total is the sum of the parts.
-func (f Forecast) Total() int64 { return f.Weights + f.Batch + f.Head + f.Runtime }
+func (f Forecast) Total() int64 { return f.Weights + f.Batch + f.Head + f.States + f.Runtime }
 
 // Forecast estimates the memory of scoring windows of up to T inputs.
 func (m *Model) Forecast(T int) Forecast {
-	return m.spec.forecast(m.spec.weightBytes(m.source.inv, m.half), m.opts.BatchTokens, m.inflight, T)
+	held := int64(0)
+	if m.stream {
+		held = m.spec.streamBytes(m.source, 1)
+		if m.streamAhead {
+			held = m.spec.streamBytes(m.source, 2)
+		}
+	} else {
+		held = m.spec.weightBytes(m.source.inv, m.half)
+	}
+	f := m.spec.forecast(held, m.opts.BatchTokens, m.inflight, T)
+	if m.stream {
+		need := 4 * int64(m.groupSize(m.opts.BatchTokens)) * int64(m.spec.Width)
+		if f.States = need; m.limit > 0 {
+			left := max(0, m.limit-f.Total()) * 100 / (100 + gcPercent)
+			f.States = min(need, left)
+		}
+		f.Runtime += f.States * gcPercent / 100
+	}
+	return f
 }
 
 func (s *Spec) forecast(held int64, batchTokens, inflight, T int) Forecast {
@@ -88,23 +138,34 @@ func (s *Spec) forecast(held int64, batchTokens, inflight, T int) Forecast {
 const gcPercent = 25
 
 // admit makes the model fit: fewer batches at once, then, with WeightsAuto, the
-// matrices in 16 bits. It refuses what cannot fit and sets the collector up.
+// matrices in 16 bits, then layers one after the other. It refuses what cannot fit
+// and sets the collector up.
 func (m *Model) admit() error {
 	if m.limit == 0 {
 		m.limit = memoryLimit() * 85 / 100
 	}
 	debug.SetGCPercent(gcPercent)
+	m.streamAhead = m.stream
 	if m.limit <= 0 {
 		return nil
 	}
 	batches := m.inflight
-	for m.inflight > 1 && !m.fit(m.usual()) {
-		m.inflight--
-	}
-	if auto := m.opts.Weights == "" || m.opts.Weights == WeightsAuto; auto && !m.fit(m.usual()) {
-		m.half = true
+	fewer := func() bool { // fewer batches at once
 		for m.inflight = batches; m.inflight > 1 && !m.fit(m.usual()); {
 			m.inflight--
+		}
+		return m.fit(m.usual())
+	}
+	if auto := m.opts.Weights == "" || m.opts.Weights == WeightsAuto; !fewer() && auto {
+		m.half = true
+		if !fewer() {
+			m.half, m.stream, m.streamAhead = false, true, true
+		}
+	}
+	if m.stream {
+		if !fewer() {
+			m.streamAhead = false
+			fewer()
 		}
 	}
 	debug.SetMemoryLimit(m.limit)

@@ -17,16 +17,17 @@ type Options struct {
 	Backend     string   // "go" (default) or "xla:/absolute/path/of/plugin.so"
 	Threads     int      // cores to use, by GOMAXPROCS of the process; 0 = leave as it is
 	Memory      int64    // bytes that the process may use; 0 = 85 % of the limit of its control group
-	Weights     string   // WeightsAuto (default), WeightsArgs or WeightsWide16
+	Weights     string   // WeightsAuto (default), WeightsArgs, WeightsWide16 or WeightsStream
 	BatchTokens int      // tokens of one batch; 0 = DefaultBatchTokens
 	AcceptKeys  []string // config keys that are not refused although the family does not know them
 }
 
 // Ways to hold the weights.
 const (
-	WeightsAuto   = "auto"   // args if that fits, else wide16
+	WeightsAuto   = "auto"   // the first of args, wide16 and stream that fits
 	WeightsArgs   = "args"   // float32: 4 bytes a weight
 	WeightsWide16 = "wide16" // as stored in 16 bits, widened by each use: 2 bytes a weight, 2 to 5 % more time
+	WeightsStream = "stream" // in the mapped file, two layers at a time in float32: see stream.go
 )
 
 // DefaultBatchTokens is the size of a batch where Options do not say. Twice as
@@ -44,7 +45,12 @@ type Model struct {
 	inflight int   // batches that run at once
 	limit    int64 // bytes of memory; 0 = unknown
 	half     bool  // matrices stay in 16 bits where they are stored so
+	stream   bool  // matrices stay in the file; layers run one after the other
 	fold     bool  // norm gains and the attention scale are in the weights
+
+	streamGroup int    // tokens that go through the layers together; 0 = streamTokens
+	streamKeep  *int64 // bytes of hidden states that stay in memory; nil = as forecast
+	streamAhead bool   // a layer is read while the one before it runs
 
 	embed      matrix // [V, e], as stored
 	positions  []float32
@@ -55,8 +61,9 @@ type Model struct {
 	headSlots  []*tensors.Tensor // finalSlots, those of Head.Transform, the output bias
 	headMatrix *tensors.Tensor   // [d, V], or [e, V] where the embedding is narrow; nil once the stage holds it
 	headConst  bool              // the stage holds the matrix as a constant
+	headReady  bool              // stream: the matrix is in memory
 	headChunk  int               // rows of one head execution
-	source     *reader           // for Matrix
+	source     *reader           // for Matrix and for running layer by layer
 
 	mu     sync.Mutex
 	tables map[tableKey]*tensors.Tensor
@@ -64,7 +71,8 @@ type Model struct {
 
 // Load reads a checkpoint's configuration and weights. It refuses whatever it
 // cannot run exactly. It sets the collector of the process (growth of a quarter,
-// a limit of Options.Memory) and, with Options.Threads, its GOMAXPROCS.
+// a limit of Options.Memory) and, with Options.Threads, its GOMAXPROCS. The
+// checkpoint must stay open while the model is in use.
 func Load(ctx context.Context, ck Source, o Options) (m *Model, err error) {
 	d, err := Describe(ck, o.AcceptKeys...)
 	if err != nil {
@@ -85,9 +93,9 @@ func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, 
 		return nil, fault.Usagef("model: threads: %d, want at least 1, or 0 for all", o.Threads)
 	}
 	switch o.Weights {
-	case "", WeightsAuto, WeightsArgs, WeightsWide16:
+	case "", WeightsAuto, WeightsArgs, WeightsWide16, WeightsStream:
 	default:
-		return nil, fault.Usagef("model: weights %q: want %s, %s or %s", o.Weights, WeightsAuto, WeightsArgs, WeightsWide16)
+		return nil, fault.Usagef("model: weights %q: want %s, %s, %s or %s", o.Weights, WeightsAuto, WeightsArgs, WeightsWide16, WeightsStream)
 	}
 	if err := checkEnv(); err != nil {
 		return nil, err
@@ -95,7 +103,7 @@ func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, 
 	if o.Threads > 0 {
 		runtime.GOMAXPROCS(o.Threads) // the backend sizes its pool by it
 	}
-	m = &Model{fam: d.family, spec: d.Spec, info: d.Info, opts: o, half: o.Weights == WeightsWide16, tables: map[tableKey]*tensors.Tensor{}}
+	m = &Model{fam: d.family, spec: d.Spec, info: d.Info, opts: o, half: o.Weights == WeightsWide16, stream: o.Weights == WeightsStream, tables: map[tableKey]*tensors.Tensor{}}
 	m.source = &reader{ctx: context.Background(), src: ck, inv: d.inventory}
 	m.inflight, m.limit = inflightFor(runtime.GOMAXPROCS(0)), o.Memory
 	if err := m.admit(); err != nil {
@@ -107,7 +115,7 @@ func load(ctx context.Context, ck Source, d *Description, o Options) (m *Model, 
 		return nil, err
 	}
 	m.eng = newEngine(b)
-	if err := m.read(&reader{ctx: ctx, src: ck, inv: d.inventory, half: m.half}); err != nil {
+	if err := m.read(&reader{ctx: ctx, src: ck, inv: d.inventory, half: m.half, mapped: m.stream}); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -130,7 +138,7 @@ func checkEnv() error {
 	return nil
 }
 
-// Close frees the weights and the backend. A checkpoint that was given to Load
+// Close frees the weights and the backend. The checkpoint that was given to Load
 // stays open.
 func (m *Model) Close() {
 	if m == nil || m.eng == nil {

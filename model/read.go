@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"assay/weights"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -25,9 +26,15 @@ func (m *Model) read(r *reader) error {
 	if m.types, err = r.get("types.w"); err != nil {
 		return err
 	}
-	m.layers = make([][]*tensors.Tensor, len(m.spec.Layers))
-	if err := parallel(len(m.layers), runtime.GOMAXPROCS(0), func(l int) error { return m.readLayer(r, l) }); err != nil {
-		return err
+	if !m.stream {
+		m.layers = make([][]*tensors.Tensor, len(m.spec.Layers))
+		err := parallel(len(m.layers), runtime.GOMAXPROCS(0), func(l int) (err error) {
+			m.layers[l], err = m.readLayer(r, l)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if err := m.readEmbed(r); err != nil {
 		return err
@@ -35,20 +42,22 @@ func (m *Model) read(r *reader) error {
 	return m.readHead(r)
 }
 
-func (m *Model) readLayer(r *reader, l int) error {
+// readLayer reads the parameters of layer l, in the order of its slots.
+func (m *Model) readLayer(r *reader, l int) (ts []*tensors.Tensor, err error) {
 	vals, err := r.blockSlots(m.fam, m.spec, l, m.fold)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, slot := range m.spec.Block(l).slots(m.spec.Width, m.fold) {
 		t, err := m.tensor(slot.dims, vals[slot.name])
 		if err != nil {
-			return fmt.Errorf("model: layer %d %s: %w", l, slot.name, err)
+			free(ts...)
+			return nil, fmt.Errorf("model: layer %d %s: %w", l, slot.name, err)
 		}
-		m.layers[l] = append(m.layers[l], t)
+		ts = append(ts, t)
 		delete(vals, slot.name)
 	}
-	return nil
+	return ts, nil
 }
 
 // parallel calls f for 0..n-1 on some goroutines and returns the error of the
@@ -134,14 +143,6 @@ func (m *Model) readHead(r *reader) (err error) {
 	if s.Head.None {
 		return nil
 	}
-	key := "head.w"
-	if s.Head.Tied {
-		key = "embed.w"
-	}
-	w, err := r.get(key)
-	if err != nil {
-		return err
-	}
 	if e := s.Embed.Width; e != 0 {
 		p, err := r.part("headproj", e)
 		if err != nil {
@@ -153,14 +154,6 @@ func (m *Model) readHead(r *reader) (err error) {
 			return err
 		}
 		m.finalSlots = append(m.finalSlots, t)
-	}
-	e := s.headWidth()
-	m.headMatrix, err = m.eng.f32([]int{e, s.Vocab}, func(dst []float32) error {
-		lay(dst, s.Vocab, 0, w, seqRows(0, s.Vocab), e, false)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	m.headSlots = slices.Clone(m.finalSlots)
 	if s.Head.Transform != nil {
@@ -182,8 +175,32 @@ func (m *Model) readHead(r *reader) (err error) {
 		m.headSlots = append(m.headSlots, t)
 	}
 	m.headConst, m.headChunk = true, headChunk
-	if !m.eng.backend.HasSharedBuffers() || 4*int64(len(w)) > headConstBytes {
+	if !m.eng.backend.HasSharedBuffers() || 4*int64(s.Vocab)*int64(s.headWidth()) > headConstBytes {
 		m.headConst, m.headChunk = false, headChunkArgs
 	}
-	return nil
+	if m.stream { // read when it is needed
+		return nil
+	}
+	return m.readHeadMatrix(r)
+}
+
+// readHeadMatrix reads the output matrix.
+func (m *Model) readHeadMatrix(r *reader) error {
+	s := m.spec
+	key := "head.w"
+	if s.Head.Tied {
+		key = "embed.w"
+	}
+	w, err := r.matrix(key)
+	if err != nil {
+		return err
+	}
+	e := s.headWidth()
+	m.headMatrix, err = m.eng.f32([]int{e, s.Vocab}, func(dst []float32) error {
+		return weights.Guard(func() error {
+			w.lay(dst, s.Vocab, 0, seqRows(0, s.Vocab), e, false)
+			return nil
+		})
+	})
+	return err
 }

@@ -32,7 +32,8 @@ type ScoreOptions struct {
 	LogprobOnly bool
 	// BatchTokens overrides Options.BatchTokens.
 	BatchTokens int
-	// Progress is called after each batch with the tokens of windows completed by it.
+	// Progress is called after each batch with its tokens, or, where layers run one
+	// after the other, with a part of them after each layer.
 	Progress func(tokens int)
 }
 
@@ -56,6 +57,13 @@ type Job struct {
 	Emit   func(Window, Scores) error
 	Taps   []Tap
 	Reduce func(w Window, t Tap, layer int, x View) error
+	// Windows bounds the windows that are under way at once where layers run one
+	// after the other, which keeps every window's state until the last layer; 0
+	// leaves it to the model.
+	Windows int
+	// Progress is called with the tokens that were computed since the last call.
+	// A window counts in parts where layers run one after the other.
+	Progress func(tokens int)
 }
 
 // groupBatches is the number of batches whose windows are sorted by length together.
@@ -88,9 +96,9 @@ func (m *Model) Run(ctx context.Context, ws iter.Seq2[Window, error], job Job) (
 			}
 			longest = T
 		}
-		group = append(group, &item{w: w, order: order})
+		group = append(group, &item{w: w, order: order, tokens: len(w.IDs)})
 		order++
-		if tokens += bucket(len(w.IDs)); tokens >= groupBatches*r.batchTokens {
+		if tokens += bucket(len(w.IDs)); tokens >= m.groupSize(r.batchTokens) || m.stream && job.Windows > 0 && len(group) >= job.Windows {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -109,6 +117,7 @@ type run struct {
 
 	mu   sync.Mutex // guards emission and reduction
 	next int        // order of the next window to emit
+	told sync.Mutex // guards progress
 }
 
 func (m *Model) newRun(job Job) (*run, error) {
@@ -132,41 +141,72 @@ func (m *Model) newRun(job Job) (*run, error) {
 // of the Go backend use one thread, so disjoint batches fill the cores.
 func (r *run) group(ctx context.Context, items []*item) error {
 	batches := r.m.pack(items, r.batchTokens)
+	if r.m.stream {
+		return r.layered(ctx, batches, items)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	return r.each(ctx, cancel, len(batches), func(i int) error {
+		err := r.batch(ctx, batches[i], items)
+		if err == nil {
+			r.part(batches[i], 0, 1)
+		}
+		return err
+	})
+}
+
+// each calls f for 0..n-1, several at a time, until one fails or ctx ends.
+func (r *run) each(ctx context.Context, cancel context.CancelCauseFunc, n int, f func(i int) error) error {
 	var wg sync.WaitGroup
-	next := make(chan batch)
-	for range min(r.m.inflight, len(batches)) {
+	next := make(chan int)
+	one := func(i int) (err error) {
+		defer edge("batch", &err)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err = f(i); errors.Is(err, context.Canceled) {
+			return nil // the cause is kept by the context
+		}
+		return err
+	}
+	for range min(r.m.inflight, n) {
 		wg.Go(func() {
-			for b := range next {
-				if err := r.batch(ctx, b, items); err != nil {
+			for i := range next {
+				if err := one(i); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	for _, b := range batches {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- b
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		next <- i
 	}
 	close(next)
 	wg.Wait()
 	return context.Cause(ctx)
 }
 
-// batch runs one batch through the layers and the head, then emits what is complete.
-func (r *run) batch(ctx context.Context, b batch, group []*item) (err error) {
-	defer edge("batch", &err)
-	if ctx.Err() != nil {
-		return nil
+// part reports step i of n of a batch.
+func (r *run) part(b batch, i, n int) {
+	tokens := 0
+	for _, it := range b.items {
+		tokens += it.tokens
 	}
+	tokens = tokens*(i+1)/n - tokens*i/n
+	r.told.Lock()
+	defer r.told.Unlock()
+	if r.job.Score != nil && r.job.Score.Progress != nil {
+		r.job.Score.Progress(tokens)
+	}
+	if r.job.Progress != nil {
+		r.job.Progress(tokens)
+	}
+}
+
+// batch runs one batch through the layers and the head, then emits what is complete.
+func (r *run) batch(ctx context.Context, b batch, group []*item) error {
 	x, err := r.m.forward(ctx, b, r)
 	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil // the cause is kept by the context
-		}
 		return err
 	}
 	defer free(x)
@@ -182,10 +222,8 @@ func (r *run) batch(ctx context.Context, b batch, group []*item) (err error) {
 func (r *run) finish(b batch, group []*item) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tokens := 0
 	for _, it := range b.items {
 		it.done = true
-		tokens += len(it.w.IDs)
 	}
 	first := group[0].order
 	for i := r.next - first; i < len(group) && group[i].done; i++ {
@@ -197,9 +235,6 @@ func (r *run) finish(b batch, group []*item) error {
 			}
 		}
 		it.w, it.scores = Window{}, Scores{} // let the collector have them
-	}
-	if r.job.Score != nil && r.job.Score.Progress != nil {
-		r.job.Score.Progress(tokens)
 	}
 	return nil
 }

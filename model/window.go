@@ -19,6 +19,8 @@ type Window struct {
 	IDs, Targets []int32
 	Rows         []int32
 	Types        []int32 // token type of each input (BERT); nil = all 0
+	// Small asks for a batch of the fewest rows, shared with other such windows alone.
+	Small bool
 }
 
 // row is the input row that predicts target j.

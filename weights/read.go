@@ -83,6 +83,27 @@ func (c *Checkpoint) Raw(name string) ([]byte, Info, error) {
 	return t.raw(), t.Info, nil
 }
 
+// Widen writes the values of src, stored little endian as F32, F16 or BF16, to
+// dst. src must hold len(dst) values; bytes that Raw gave have to be read inside
+// Guard.
+func Widen(dst []float32, src []byte, d DType) {
+	switch d {
+	case F32:
+		widenF32(dst, src)
+	case BF16:
+		widenBF16(dst, src)
+	case F16:
+		widenF16(dst, src)
+	}
+}
+
+// Changed reports, as an error of class Retry, that the file of a tensor is not
+// the one that was opened. It is for readers of Raw; F32 and Bits16 ask by
+// themselves.
+func (c *Checkpoint) Changed(name string) error {
+	return c.read(name, -1, func(*tensor) error { return nil })
+}
+
 // Guard runs f, which reads bytes that Raw gave, on this goroutine. A file that
 // was cut in the meantime becomes an error of class Retry, code "changed",
 // instead of the end of the process. Goroutines that f starts are not guarded.
@@ -128,7 +149,7 @@ func (c *Checkpoint) tensor(name string) (*tensor, error) {
 	return t, nil
 }
 
-// read runs f on the named tensor of n values with faults turned into errors,
+// read runs f on the named tensor of n values (-1: any number) with faults turned into errors,
 // and then checks that the file did not change.
 func (c *Checkpoint) read(name string, n int, f func(*tensor) error) error {
 	c.mu.RLock()
@@ -137,7 +158,7 @@ func (c *Checkpoint) read(name string, n int, f func(*tensor) error) error {
 	if err != nil {
 		return err
 	}
-	if n != t.Len() {
+	if n >= 0 && n != t.Len() {
 		return fault.Inputf("tensor", "weights: tensor %q: found %d values of shape %v, want %d", name, t.Len(), t.Shape, n)
 	}
 	err = mapped.Guard(func() error { return f(t) })

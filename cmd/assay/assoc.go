@@ -148,7 +148,7 @@ func (f *assocFlags) answered(ctx context.Context, args []string, requests []ass
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := f.model.load(ctx, s); err != nil {
+	if err := f.model.load(ctx, f.app, s); err != nil {
 		return nil, nil, err
 	}
 	meter := progress.New(f.app.stderr, f.app.meterMode(), "asking", tokens)

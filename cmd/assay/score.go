@@ -182,7 +182,7 @@ func (a *app) score(ctx context.Context, mf *modelFlags, s *session, in score.In
 	if err != nil {
 		return nil, err
 	}
-	if err := mf.load(ctx, s); err != nil {
+	if err := mf.load(ctx, a, s); err != nil {
 		return nil, err
 	}
 	return a.run(ctx, s, in, survey, o)

@@ -69,7 +69,7 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 		return r, nil
 	}
 	s.app.note("note: scoring %s on %s", path, plural(survey.Docs, "document"))
-	if err := s.model.load(ctx, sess); err != nil {
+	if err := s.model.load(ctx, s.app, sess); err != nil {
 		return nil, err
 	}
 	rep, err := s.app.run(ctx, sess, in, survey, o)

@@ -153,7 +153,7 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 	if f.plan {
 		return f.printPlan(a, p)
 	}
-	if err := f.model.load(ctx, s); err != nil {
+	if err := f.model.load(ctx, a, s); err != nil {
 		return err
 	}
 	var meter *progress.Meter

@@ -139,7 +139,7 @@ func (s *weatSource) openCheckpoint(ctx context.Context, a *app, path string, te
 			}
 		}
 	}
-	if err := c.model.load(ctx, sess); err != nil {
+	if err := c.model.load(ctx, a, sess); err != nil {
 		return nil, err
 	}
 	inputs := []probes.Input{
