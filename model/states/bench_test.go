@@ -24,7 +24,7 @@ func BenchmarkReduce(b *testing.B) {
 	own := piece{0, T, 0, T}
 	b.Run("mean", func(b *testing.B) {
 		for range b.N {
-			p := &pooling{view: trace.View{Layers: layers, Width: w}, pool: &pool{}, hi: T}
+			p := &pooling{view: trace.View{Layers: layers, Width: w}, pool: &pool{}, hi: T, pieces: 1}
 			for l := range layers {
 				p.add(l, 0, own, x)
 			}
@@ -35,7 +35,7 @@ func BenchmarkReduce(b *testing.B) {
 	})
 	b.Run("statistics", func(b *testing.B) {
 		for range b.N {
-			s := newTokenSum(layers, w)
+			s := newTokenSum(layers)
 			for l := range layers {
 				s.add(l, 0, own, x)
 			}

@@ -24,8 +24,10 @@ type extraction struct {
 
 	have  func(doc int) bool // stored already; nil = none is
 	limit func(tokens int) bool
-	only  int // 1 + the one document to take; 0 = all
+	again bool // feed all that limit lets in once more, in small batches, as documents again(i)
 	trace *tracing
+	// progress is called with the input tokens that were computed.
+	progress func(tokens int)
 
 	wants   map[string][]int // layers by tap
 	pending map[int]*pending
@@ -107,7 +109,7 @@ func (e *extraction) run(ctx context.Context, docs iter.Seq2[items.Item, error])
 			}
 		})
 	}
-	job, ws := model.Job{Taps: taps, Reduce: e.reduce}, e.windows(docs)
+	job, ws := model.Job{Taps: taps, Reduce: e.reduce, Windows: e.underWay(), Progress: e.progress}, e.windows(docs)
 	if e.trace != nil {
 		job.Score, job.Emit = &e.trace.o, e.trace.back
 		defer e.trace.stop()
@@ -127,6 +129,27 @@ func (e *extraction) run(ctx context.Context, docs iter.Seq2[items.Item, error])
 	return nil
 }
 
+// pendingBytes bounds the vectors and sums of documents that are under way where
+// layers run one after the other.
+const pendingBytes = 1 << 30
+
+// underWay is how many documents that bound allows.
+func (e *extraction) underWay() int {
+	n := 0
+	for _, v := range e.p.views {
+		n += 4 * len(v.Layers) * v.Width
+	}
+	for _, tap := range e.p.stats {
+		for _, v := range e.p.views {
+			if v.Tap == tap {
+				n += tokenSumBytes * len(v.Layers) * v.Width
+				break
+			}
+		}
+	}
+	return max(1, pendingBytes/max(1, n))
+}
+
 func (e *extraction) failed() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -140,17 +163,18 @@ func (e *extraction) windows(docs iter.Seq2[items.Item, error]) iter.Seq2[model.
 	}
 	return func(yield func(model.Window, error) bool) {
 		ordinal := -1
+		var fed []*pending
 		for it, err := range docs {
 			if err != nil {
 				yield(model.Window{}, err)
 				return
 			}
 			ordinal++
-			if ordinal < e.p.from || e.only > 0 && ordinal != e.only-1 {
+			if ordinal < e.p.from {
 				continue
 			}
 			if ordinal >= e.p.to {
-				return
+				break
 			}
 			scored, err := e.trace.of(ordinal)
 			if err != nil {
@@ -175,10 +199,13 @@ func (e *extraction) windows(docs iter.Seq2[items.Item, error]) iter.Seq2[model.
 				return
 			}
 			if e.limit != nil && e.limit(len(q.ids)) {
-				return
+				break
 			}
 			e.order = append(e.order, ordinal)
-			e.pending[ordinal] = e.start(ordinal, it.ID, q, parts*len(q.pieces))
+			d := e.start(ordinal, it.ID, q, parts*len(q.pieces))
+			if e.pending[ordinal] = d; e.again {
+				fed = append(fed, d)
+			}
 			for i, w := range q.pieces {
 				out := model.Window{Doc: ordinal, Index: i, IDs: q.ids[w.begin:w.end]}
 				if len(scored) > 0 && slices.Equal(scored[0].IDs, out.IDs[:len(out.IDs)-1]) {
@@ -193,13 +220,25 @@ func (e *extraction) windows(docs iter.Seq2[items.Item, error]) iter.Seq2[model.
 				return
 			}
 		}
+		for _, d := range slices.Backward(fed) { // so that mates change
+			doc := again(d.ordinal)
+			e.pending[doc] = e.start(doc, d.id, d.seq, parts*len(d.seq.pieces))
+			for i, w := range d.seq.pieces {
+				if !yield(model.Window{Doc: doc, Index: i, IDs: d.seq.ids[w.begin:w.end], Small: true}, nil) {
+					return
+				}
+			}
+		}
 	}
 }
+
+// again numbers the second computation of a document.
+func again(ordinal int) int { return -1 - ordinal }
 
 func (e *extraction) start(ordinal int, id string, q sequence, left int) *pending {
 	d := &pending{ordinal: ordinal, id: id, seq: q, left: left, at: e.p.lens[ordinal]}
 	for v, view := range e.p.views {
-		d.views = append(d.views, &pooling{view: view, pool: e.p.pools[v], id: id, lo: q.lo, hi: q.hi})
+		d.views = append(d.views, &pooling{view: view, pool: e.p.pools[v], id: id, lo: q.lo, hi: q.hi, pieces: len(q.pieces)})
 	}
 	for range e.p.stats {
 		d.stats = append(d.stats, nil)
@@ -227,7 +266,7 @@ func (e *extraction) reduce(w model.Window, t model.Tap, layer int, x model.View
 			continue
 		}
 		if d.stats[i] == nil {
-			d.stats[i] = newTokenSum(e.statLayers(name), x.Width)
+			d.stats[i] = newTokenSum(e.statLayers(name))
 		}
 		d.stats[i].add(layer, w.Index, own, x)
 	}

@@ -27,7 +27,7 @@ type RunOptions struct {
 	Resume bool
 	Made   trace.StatesMade
 	// Start is called with the number of input tokens before the first forward
-	// pass; Progress with those of documents that are stored.
+	// pass; Progress with those that were computed since the last call.
 	Start    func(tokens int64)
 	Progress func(tokens int64)
 	// SaveEvery bounds the work that a killed process loses; 0 = 10 minutes.
@@ -91,6 +91,9 @@ func run(ctx context.Context, m Model, in Input, p *Plan, o RunOptions, t *traci
 	}
 	s := &store{w: w, o: &o, saved: start, stats: p.stats}
 	e := &extraction{ctx: ctx, m: m, p: p, sink: s, have: func(doc int) bool { return w.Has(doc, 0) }, pending: map[int]*pending{}, trace: t}
+	if o.Progress != nil {
+		e.progress = func(tokens int) { o.Progress(int64(tokens)) }
+	}
 	if err := e.run(ctx, in.Items()); err != nil {
 		return nil, s.stop(ctx, err)
 	}
@@ -135,9 +138,6 @@ func (s *store) put(r *result) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.n++
-	if s.o.Progress != nil {
-		s.o.Progress(int64(r.tokens))
-	}
 	if now := s.o.Now(); now.Sub(s.saved) >= s.o.SaveEvery {
 		s.saved = now
 		return s.save()
@@ -201,14 +201,15 @@ func (s *memory) put(r *result) error {
 	return nil
 }
 
-// invariance computes the first documents together and each alone and returns the
-// largest difference of a vector, relative to its size (root mean square). It is
-// part of every run, so that no file has to be trusted about batching and padding.
+// invariance computes the first documents in batches of the usual shape and again in
+// the smallest ones with other mates, and returns the largest difference of a
+// vector, relative to its size (root mean square). It is part of every run, so that
+// no file has to be trusted about batching and padding.
 func (p *Plan) invariance(ctx context.Context, m Model, in Input) (*trace.StatesInvariance, error) {
 	bare := *p
 	bare.stats, bare.lens = nil, nil
 	some := &memory{docs: map[int]*result{}}
-	e := &extraction{ctx: ctx, m: m, p: &bare, sink: some, pending: map[int]*pending{}}
+	e := &extraction{ctx: ctx, m: m, p: &bare, sink: some, pending: map[int]*pending{}, again: true}
 	tokens := 0
 	e.limit = func(n int) bool {
 		tokens += n
@@ -219,12 +220,7 @@ func (p *Plan) invariance(ctx context.Context, m Model, in Input) (*trace.States
 	}
 	inv := &trace.StatesInvariance{}
 	for _, doc := range e.order {
-		alone := &memory{docs: map[int]*result{}}
-		one := &extraction{ctx: ctx, m: m, p: &bare, sink: alone, pending: map[int]*pending{}, only: doc + 1}
-		if err := one.run(ctx, in.Items()); err != nil {
-			return nil, err
-		}
-		a, b := some.docs[doc], alone.docs[doc]
+		a, b := some.docs[doc], some.docs[again(doc)]
 		if a == nil || b == nil {
 			return nil, fmt.Errorf("states: document %d of the invariance sample was not computed", doc)
 		}

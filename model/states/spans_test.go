@@ -253,7 +253,7 @@ func TestTokenSum(t *testing.T) {
 		.1, -200, .1,
 		7, .5, -300, // median 7: not massive
 	}}
-	s := newTokenSum([]int{4}, 3)
+	s := newTokenSum([]int{4})
 	s.add(4, 0, piece{0, 3, 0, 3}, x)
 	s.add(5, 0, piece{0, 3, 0, 3}, x) // not of this tap's layers
 	st := s.done()
@@ -300,8 +300,8 @@ func TestArrival(t *testing.T) {
 	x := []model.View{{Rows: 2, Width: 1, X: []float32{1, 2}}, {Rows: 3, Width: 1, X: []float32{2, 4, 8}}}
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		for kind, want := range map[poolKind]float32{poolMean: 15. / 4, poolLast: 8, poolLinear: (1 + 2*2 + 3*4 + 4*8) / 10.} {
-			p := &pooling{view: trace.View{Layers: []int{7}, Width: 1}, pool: &pool{kind: kind}, hi: 4}
-			s := newTokenSum([]int{7}, 1)
+			p := &pooling{view: trace.View{Layers: []int{7}, Width: 1}, pool: &pool{kind: kind}, hi: 4, pieces: 2}
+			s := newTokenSum([]int{7})
 			for _, i := range order {
 				p.add(7, i, pieces[i], x[i])
 				s.add(7, i, pieces[i], x[i])
