@@ -26,12 +26,15 @@ import (
 type assocFlags struct {
 	app      *app
 	model    modelFlags
+	wording  wordingFlags
 	data     []string
 	evidence string
 	bos      string
 	plan     bool
 	seed     uint64
 	out      string
+	rows     string
+	plot     string
 	slots    map[string][]string // --data by slot
 }
 
@@ -67,12 +70,17 @@ func (f *assocFlags) register(cmd *cobra.Command, slots string) {
 	fl.StringVar(&f.bos, "bos", "auto", "ids in front of a prompt: auto (as the tokenizer's template has it), always, never or id:N")
 	fl.BoolVar(&f.plan, "plan", false, "print what would be asked and stop")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of draws and resamples")
+	fl.StringVar(&f.rows, "rows", "", "write one row per word, question or pair to this .csv, undefined ones too")
+	fl.StringVar(&f.plot, "plot", "", "draw the result (.svg)")
 	outputFlag(cmd, &f.out, "write the results as JSON to this file too")
 	f.model.register(fl)
 }
 
 // settle reads --data SLOT=FILE.
 func (f *assocFlags) settle(allowed ...string) error {
+	if f.plot != "" && !strings.HasSuffix(f.plot, ".svg") {
+		return fault.Usagef("--plot: found %q, want a name ending in .svg", f.plot)
+	}
 	f.slots = map[string][]string{}
 	for _, d := range f.data {
 		slot, path, ok := strings.Cut(d, "=")
@@ -212,8 +220,22 @@ func (f *assocFlags) printPlan(requests, missing []assoc.Request, tok answer.Enc
 	})
 }
 
-// finish adds where answers came from and prints.
-func (f *assocFlags) finish(rs []probes.Result, inputs []probes.Input) error {
+// finish adds where answers came from, writes the files and prints.
+func (f *assocFlags) finish(rs []probes.Result, inputs []probes.Input, more extras) error {
+	if f.rows != "" {
+		t, err := more.items()
+		if err != nil {
+			return err
+		}
+		if err := writeFile(f.rows, func(w io.Writer) error { return writeTable(w, t.Head, t.Rows) }); err != nil {
+			return err
+		}
+	}
+	if f.plot != "" {
+		if err := more.draw(f.plot); err != nil {
+			return err
+		}
+	}
 	for i := range rs {
 		rs[i].Inputs = slices.Concat(inputs, rs[i].Inputs)
 	}

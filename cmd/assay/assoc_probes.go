@@ -45,6 +45,9 @@ of the question decides. The 21 published sets are built in; own sets are a CSV
 				return err
 			}
 			o.MassFloor, o.MaxPairs, o.Seed = floor, maxPairs, f.seed
+			if o.Templates, err = iatTemplates(&f.wording, o.Templates); err != nil {
+				return err
+			}
 			var rs []assoc.Request
 			scenarios := map[string][]iat.Scenario{}
 			for _, s := range chosen {
@@ -82,9 +85,10 @@ of the question decides. The 21 published sets are built in; own sets are a CSV
 					out = append(out, r)
 				}
 			}
-			return f.finish(out, inputs)
+			return f.finish(out, inputs, iatExtras(chosen, o, ev))
 		},
 	}
+	f.wording.register(cmd, "name and prompt with {group0}, {group1} and {attributes}")
 	f.register(cmd, "own sets: iat=FILE.csv or wordsets=FILE (X, Y the groups, A, B the words)")
 	fl := cmd.Flags()
 	fl.StringArrayVar(&sets, "set", nil, "sets to ask about, by name (repeatable; default all)")
@@ -169,9 +173,12 @@ template is applied.`,
 			if err != nil {
 				return err
 			}
-			o.Chat, o.MassFloor, o.Seed = false, floor, f.seed
+			o.MassFloor, o.Seed = floor, f.seed
 			if !mitigations {
 				o.Mitigations = nil
+			}
+			if o.Prompts, err = swapPrompts(&f.wording, o.Prompts); err != nil {
+				return err
 			}
 			rs, err := swap.Plan(items, o)
 			if err != nil {
@@ -185,9 +192,11 @@ template is applied.`,
 			if err != nil {
 				return err
 			}
-			return f.finish([]probes.Result{r}, inputs)
+			return f.finish([]probes.Result{r}, inputs, extras{func() (assoc.ItemTable, error) { return swap.Items(items, o, ev) },
+				forestOfResult("Change of the log-odds of yes", "logits, against the base levels", 0, &r, "logits", "_format_sd", "(Intercept)", "intercept")})
 		},
 	}
+	f.wording.register(cmd, "name, prompt with {filled_template}, and prefix, how the answer begins")
 	f.register(cmd, "own scenarios: templates=FILE.jsonl or discrim=FILE.jsonl")
 	fl := cmd.Flags()
 	fl.StringSliceVar(&races, "races", []string{"white", "Black", "Hispanic", "Asian"}, "levels of {race} in templates")
@@ -264,7 +273,8 @@ Descriptive (tier C): half is not what an unbiased model gives.`,
 			if err != nil {
 				return err
 			}
-			return f.finish([]probes.Result{r}, inputs)
+			return f.finish([]probes.Result{r}, inputs, extras{func() (assoc.ItemTable, error) { return pairs.Items(ps, o, ev) },
+				forestOfResult("Pairs whose more stereotyped sentence is likelier", "share; half is no difference", .5, &r, "share", "_strict", "accuracy_gap")})
 		},
 	}
 	f.register(cmd, "crows=FILE.csv, contrasts=FILE.jsonl, or winobias-pro=FILE with winobias-anti=FILE")
@@ -342,7 +352,8 @@ opposite terms cancel and the form that does not. Descriptive (tier C).`,
 			if err != nil {
 				return err
 			}
-			return f.finish([]probes.Result{r}, inputs)
+			return f.finish([]probes.Result{r}, inputs, extras{func() (assoc.ItemTable, error) { return pairs.StereoItems(ts, ev) },
+				forestOfResult("Stereotype, language and combined score", "percent; 50 is no preference", 50, &r, "percent", "spread")})
 		},
 	}
 	f.register(cmd, "stereoset=FILE")
@@ -373,6 +384,9 @@ orders and three wordings.`,
 				return fault.Usagef("--norm: found %q, want none or byte", norm)
 			}
 			o.PerByte, o.Seed = norm == "byte", f.seed
+			if o.Templates, err = bbqTemplates(&f.wording, o.Templates); err != nil {
+				return err
+			}
 			rs, err := bbq.Plan(items, o)
 			if err != nil {
 				return err
@@ -385,9 +399,11 @@ orders and three wordings.`,
 			if err != nil {
 				return err
 			}
-			return f.finish([]probes.Result{r}, inputs)
+			return f.finish([]probes.Result{r}, inputs, extras{func() (assoc.ItemTable, error) { return bbq.Items(items, o, ev) },
+				forestOfResult("Answers that lean on the stereotype", "s, from -1 to 1; 0 is neutral", 0, &r, "1", "format_sd")})
 		},
 	}
+	f.wording.register(cmd, "name and prompt with {context}, {question} and {options}")
 	f.register(cmd, "bbq=FILE.jsonl (repeatable), metadata=additional_metadata.csv")
 	fl := cmd.Flags()
 	fl.StringVar(&norm, "norm", "none", "log-probability of an answer: none, or byte (divided by its bytes)")

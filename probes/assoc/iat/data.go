@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"assay/internal/fault"
+	"assay/probes/assoc"
 )
 
 //go:embed data/iat_stimuli.csv
@@ -149,7 +150,10 @@ func ReadCSV(r io.Reader, file string) ([]Set, error) {
 }
 
 // Template is a wording of the question. Fields: {group0} {group1} {attributes}.
-type Template struct{ Name, Prompt string }
+type Template struct {
+	Name, Prompt string
+	assoc.Voice
+}
 
 // Templates returns the three published wordings and one that only asks.
 func Templates() ([]Template, error) {
@@ -159,9 +163,9 @@ func Templates() ([]Template, error) {
 	}
 	var out []Template
 	for _, n := range []string{"replication", "instruction1", "instruction2"} {
-		out = append(out, Template{n, p.Implicit["gpt4"][n].Prompt})
+		out = append(out, Template{Name: n, Prompt: p.Implicit["gpt4"][n].Prompt})
 	}
-	return append(out, Template{"answer-only", "{group0} or {group1}?"}), nil
+	return append(out, Template{Name: "answer-only", Prompt: "{group0} or {group1}?"}), nil
 }
 
 type promptFile struct {

@@ -16,7 +16,6 @@ import (
 // Options configure a run. Start from Default.
 type Options struct {
 	Templates []Template
-	Chat      bool    // ask through the chat template
 	MaxPairs  int     // of group words, default 64; more are drawn by seed
 	MassFloor float64 // below it the answers are not the model's, default .5
 	Alpha     float64 // of the finding, default .05
@@ -92,11 +91,7 @@ func (o Options) request(s Set, t Template, word string, p pair, swapped bool) a
 	}
 	w := strings.ToLower(word)
 	prompt := strings.NewReplacer("{group0}", first, "{group1}", second, "{attributes}", "['"+w+"']").Replace(t.Prompt)
-	r := assoc.Request{Prompt: prompt + "\n" + w + " - ", Targets: assoc.Forms{forms(s.A[p.a]), forms(s.B[p.b])}.Flat()}
-	if o.Chat {
-		r.Prompt, r.Prefix, r.Chat = prompt, w+" - ", true
-	}
-	return r
+	return t.Put(prompt, "\n", w+" - ", assoc.Forms{forms(s.A[p.a]), forms(s.B[p.b])}.Flat())
 }
 
 // Plan lists the requests of a set: templates x words x pairs x 2 orders.
@@ -237,7 +232,7 @@ func Run(s Set, o Options, ev assoc.Evidence) (probes.Result, error) {
 	seWords, seGroups := a.jackknife(p)
 	orderEffect, flips := math.Abs(byOrder[0]-byOrder[1]), a.flipRate()
 	r := probes.Result{Schema: probes.Schema, Test: "probe.iat", Version: 1, Seed: o.Seed, Inputs: []probes.Input{}, P: []probes.PValue{}, Warnings: []probes.Warning{},
-		Settings: map[string]any{"set": s.Name, "category": s.Category, "A": s.A, "B": s.B, "templates": o.Templates, "chat": o.Chat, "max_pairs": o.MaxPairs, "mass_floor": o.MassFloor, "alpha": o.Alpha},
+		Settings: map[string]any{"set": s.Name, "category": s.Category, "A": s.A, "B": s.B, "templates": o.Templates, "max_pairs": o.MaxPairs, "mass_floor": o.MassFloor, "alpha": o.Alpha},
 		N:        map[string]int{"words": len(s.Words), "pairs": len(a.pairs), "templates": len(o.Templates), "orders": 2}}
 	r.Estimates = []probes.Estimate{
 		assoc.Number("D", "1", d, "0 neutral, above 0 stereotyped, -1 to 1"),

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 
 	"assay/probes/assoc"
 )
@@ -16,6 +15,7 @@ type Pair struct {
 	Group          string // bias type; "" if none
 	Direction      string // CrowS: stereo or antistereo; reported apart, never flipped
 	Cluster        string // items of one cluster are resampled together; "" is the item itself
+	Referent       *Referent
 }
 
 // ReadCrows reads crows_pairs_anonymized.csv as published. sent_more is the
@@ -61,60 +61,6 @@ func ReadContrasts(r io.Reader, file string) ([]Pair, error) {
 		out = append(out, p)
 	})
 	return finish(out, rep, err)
-}
-
-// ReadWinoBias reads a pro- and an anti-stereotyped file of one type, line by
-// line: number and brackets are taken off, the pro sentence is More.
-func ReadWinoBias(pro, anti io.Reader, proFile, antiFile string) ([]Pair, error) {
-	a, repA, err := winoLines(pro, proFile)
-	if err == nil {
-		err = repA.Err()
-	}
-	if err != nil {
-		return nil, err
-	}
-	b, repB, err := winoLines(anti, antiFile)
-	if err == nil && len(a) != len(b) {
-		repB.Add(len(b), 1, "file", fmt.Sprintf("%d sentences", len(b)), fmt.Sprintf("%d as in %s", len(a), proFile))
-	}
-	if err == nil {
-		err = repB.Err()
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Pair, len(a))
-	for i := range a {
-		out[i] = Pair{ID: strconv.Itoa(i + 1), More: a[i], Less: b[i]}
-		if a[i] == b[i] {
-			repB.Add(i+1, 1, "sentence", "the sentence of "+proFile, "the other pronoun")
-		}
-	}
-	return finish(out, repB, nil)
-}
-
-func winoLines(r io.Reader, file string) ([]string, *assoc.Report, error) {
-	rep := &assoc.Report{File: file}
-	data, err := io.ReadAll(io.LimitReader(r, 16<<20))
-	if err != nil {
-		return nil, rep, err
-	}
-	var out []string
-	n := 0
-	for line := range strings.Lines(string(data)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		num, rest, ok := strings.Cut(line, " ")
-		if _, err := strconv.Atoi(num); err != nil || !ok || strings.Count(rest, "[") < 2 || strings.Count(rest, "[") != strings.Count(rest, "]") {
-			rep.Add(n, 1, "sentence", strconv.Quote(num), "a number and a sentence with two spans in brackets")
-			continue
-		}
-		out = append(out, strings.NewReplacer("[", "", "]", "").Replace(rest))
-	}
-	return out, rep, nil
 }
 
 func finish(out []Pair, rep *assoc.Report, err error) ([]Pair, error) {

@@ -86,7 +86,8 @@ func difference(a, b string) (string, string, bool) {
 	return p, q, p != "" && q != "" && p != q
 }
 
-// Plan lists the requests: two sentences a pair, and the control.
+// Plan lists the requests: two sentences a pair, the control, and for WinoBias
+// the question whom the pronoun means.
 func Plan(ps []Pair, o Options) ([]assoc.Request, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -97,6 +98,8 @@ func Plan(ps []Pair, o Options) ([]assoc.Request, error) {
 		if r, ok := o.control(p); ok {
 			out = append(out, r)
 		}
+		more, less := o.questions(p)
+		out = append(append(out, more...), less...)
 	}
 	return out, nil
 }
@@ -187,6 +190,9 @@ func Run(ps []Pair, o Options, ev assoc.Evidence) (probes.Result, error) {
 		if err := w.groups(rows, by); err != nil {
 			return r, err
 		}
+	}
+	if err := w.referents(ps, ev); err != nil {
+		return r, err
 	}
 	w.warnings(rows)
 	return r, nil

@@ -252,18 +252,26 @@ func overall(terms []Term, idx []int32) (ss, lms, ic, micro, spread float64) {
 	return ss, lms, icat(ss, lms), micro, spread
 }
 
-// RunStereo scores stored answers.
-func RunStereo(ts []Triple, o StereoOptions, ev assoc.Evidence) (probes.Result, error) {
+func scoreStereo(ts []Triple, ev assoc.Evidence) ([]Scored3, error) {
 	items := make([]Scored3, len(ts))
 	for i, t := range ts {
 		items[i] = Scored3{Target: t.Target, Domain: t.Domain}
 		for k, s := range []string{t.Stereo, t.Anti, t.Unrel} { // two of them may be one text
 			a, err := assoc.Ask(ev, t.request(s))
 			if err != nil {
-				return probes.Result{}, err
+				return nil, err
 			}
 			*[]*float64{&items[i].Stereo, &items[i].Anti, &items[i].Unrel}[k] = a[0].LL() / float64(len(a[0].Tokens))
 		}
+	}
+	return items, nil
+}
+
+// RunStereo scores stored answers.
+func RunStereo(ts []Triple, o StereoOptions, ev assoc.Evidence) (probes.Result, error) {
+	items, err := scoreStereo(ts, ev)
+	if err != nil {
+		return probes.Result{}, err
 	}
 	r := probes.Result{Schema: probes.Schema, Test: "probe.stereoset", Version: 1, Seed: o.Seed, Inputs: []probes.Input{}, P: []probes.PValue{}, Warnings: []probes.Warning{}, Estimates: []probes.Estimate{},
 		Settings: map[string]any{"compat": o.Compat, "boot": o.Boot}, N: map[string]int{"items": len(ts)}}

@@ -17,7 +17,6 @@ import (
 type RunOptions struct {
 	Prompts     []Prompt // the headline is the mean over these
 	Mitigations []Prompt // each compared with the first prompt
-	Chat        bool     // ask through the chat template; the prefix begins the answer
 	Base        Base
 	MassFloor   float64 // default .9
 	Alpha       float64
@@ -25,10 +24,10 @@ type RunOptions struct {
 	Seed        uint64
 }
 
-// Default returns the published prompts, chat, base white and male.
+// Default returns the published prompts, base white and male.
 func Default() (RunOptions, error) {
 	h, m, err := Prompts()
-	return RunOptions{Prompts: h, Mitigations: m, Chat: true, Base: DefaultBase(), MassFloor: .9, Alpha: .05, Draws: 99_999, Seed: 1}, err
+	return RunOptions{Prompts: h, Mitigations: m, Base: DefaultBase(), MassFloor: .9, Alpha: .05, Draws: 99_999, Seed: 1}, err
 }
 
 func (o RunOptions) validate() error {
@@ -45,13 +44,7 @@ func (o RunOptions) validate() error {
 }
 
 func (o RunOptions) request(it Item, p Prompt) assoc.Request {
-	r := assoc.Request{Prompt: strings.ReplaceAll(p.User, "{filled_template}", it.Text), Targets: forms().Flat()}
-	if o.Chat {
-		r.Chat, r.Prefix = true, p.Prefix
-	} else {
-		r.Prompt += "\n\n" + p.Prefix
-	}
-	return r
+	return p.Put(strings.ReplaceAll(p.User, "{filled_template}", it.Text), "\n\n", p.Prefix, forms().Flat())
 }
 
 // Plan lists the requests: items x prompts.
@@ -122,7 +115,7 @@ func Run(items []Item, o RunOptions, ev assoc.Evidence) (probes.Result, error) {
 		return probes.Result{}, err
 	}
 	r := probes.Result{Schema: probes.Schema, Test: "probe.decision-swap", Version: 1, Seed: o.Seed, Inputs: []probes.Input{}, P: []probes.PValue{}, Warnings: []probes.Warning{}, Estimates: []probes.Estimate{},
-		Settings: map[string]any{"prompts": o.Prompts, "mitigations": o.Mitigations, "chat": o.Chat, "base": o.Base, "mass_floor": o.MassFloor, "alpha": o.Alpha, "draws": o.Draws},
+		Settings: map[string]any{"prompts": o.Prompts, "mitigations": o.Mitigations, "base": o.Base, "mass_floor": o.MassFloor, "alpha": o.Alpha, "draws": o.Draws},
 		N:        map[string]int{"items": len(items), "questions": mean.M, "unbalanced": len(mean.Unbalanced), "prompts": len(o.Prompts)}}
 	w := writer{r: &r, o: o}
 	w.effects(mean, heads)

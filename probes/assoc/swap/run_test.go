@@ -129,8 +129,8 @@ func has(r probes.Result, code string) bool {
 func TestRunPlantedShift(t *testing.T) {
 	items, o := small(t)
 	rs, err := Plan(items, o)
-	if err != nil || len(rs) != len(items)*5 {
-		t.Fatalf("%d requests, %v; want items x 5 prompts", len(rs), err)
+	if err != nil || len(rs) != len(items)*6 {
+		t.Fatalf("%d requests, %v; want items x 6 prompts", len(rs), err)
 	}
 	margin := func(it Item, p Prompt) float64 {
 		y := float64(len(it.Question)) + float64(it.Question[0]%5)*.1

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"assay/internal/fault"
+	"assay/probes"
+	"assay/probes/assoc"
+	"assay/probes/assoc/bbq"
+	"assay/probes/assoc/figure"
+	"assay/probes/assoc/iat"
+	"assay/probes/assoc/swap"
+
+	"github.com/spf13/cobra"
+)
+
+// wordingFlags choose how questions are put.
+type wordingFlags struct {
+	formats, file string
+}
+
+func (w *wordingFlags) register(cmd *cobra.Command, fields string) {
+	fl := cmd.Flags()
+	fl.StringVar(&w.formats, "formats", "default", "wordings to average: default, all, or one (tier C: what wording decides cannot be seen)")
+	fl.StringVar(&w.file, "templates", "", "own wordings (.jsonl): "+fields)
+}
+
+// own reads the user's wordings; nil without.
+func (w *wordingFlags) own() ([]assoc.Wording, error) {
+	switch w.formats {
+	case "default", "all", "one":
+	default:
+		return nil, fault.Usagef("--formats: found %q, want default, all or one", w.formats)
+	}
+	if w.file == "" {
+		return nil, nil
+	}
+	return readNamed(w.file, assoc.ReadWordings)
+}
+
+// cut keeps the first wording of --formats one.
+func cut[T any](w *wordingFlags, ts []T) []T {
+	if w.formats == "one" {
+		return ts[:1]
+	}
+	return ts
+}
+
+func iatTemplates(w *wordingFlags, ts []iat.Template) ([]iat.Template, error) {
+	own, err := w.own()
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		ts = nil
+	}
+	for _, x := range own {
+		ts = append(ts, iat.Template{Name: x.Name, Prompt: x.Prompt, Voice: voiceOf(x)})
+	}
+	return cut(w, ts), nil
+}
+
+func swapPrompts(w *wordingFlags, ps []swap.Prompt) ([]swap.Prompt, error) {
+	own, err := w.own()
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		ps = nil
+	}
+	for _, x := range own {
+		ps = append(ps, swap.Prompt{Name: x.Name, User: x.Prompt, Prefix: x.Prefix, Voice: voiceOf(x)})
+	}
+	return cut(w, ps), nil
+}
+
+func bbqTemplates(w *wordingFlags, ts []bbq.Template) ([]bbq.Template, error) {
+	own, err := w.own()
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		ts = nil
+	}
+	for _, x := range own {
+		ts = append(ts, bbq.Template{Name: x.Name, Prompt: x.Prompt, Voice: voiceOf(x)})
+	}
+	if w.formats == "all" {
+		plain := ts
+		for _, l := range []bbq.Labels{bbq.Letters, bbq.Numbers} {
+			for _, t := range plain {
+				t.Name, t.Labels = t.Name+"+"+string(l), l
+				ts = append(ts, t)
+			}
+		}
+	}
+	return cut(w, ts), nil
+}
+
+// voiceOf is a wording's voice: one with a system prompt is put through the chat
+// template.
+func voiceOf(x assoc.Wording) assoc.Voice {
+	return assoc.Voice{Chat: x.System != "", System: x.System}
+}
+
+// extras are the files that a probe can write beside its result.
+type extras struct {
+	items func() (assoc.ItemTable, error)
+	draw  func(path string) error
+}
+
+// iatExtras lists the words of all sets, and draws one figure a set.
+func iatExtras(sets []iat.Set, o iat.Options, ev assoc.Evidence) extras {
+	return extras{func() (t assoc.ItemTable, err error) {
+		for _, s := range sets {
+			one, err := iat.Items(s, o, ev)
+			if err != nil {
+				return t, err
+			}
+			t.Head, t.Rows = one.Head, append(t.Rows, one.Rows...)
+		}
+		return t, nil
+	}, func(path string) error {
+		for i, s := range sets {
+			p, _, err := iat.Chances(s, o, ev)
+			if err != nil {
+				return err
+			}
+			groups := []figure.Group{{Label: "words listed for " + shortList(s.A)}, {Label: "words listed for " + shortList(s.B)}}
+			for k, word := range s.Words {
+				g := &groups[0]
+				if s.IsB[k] {
+					g = &groups[1]
+				}
+				g.Points = append(g.Points, figure.Point{Label: word, X: p[k]})
+			}
+			axis := fmt.Sprintf("probability of %s against %s", shortList(s.B), shortList(s.A))
+			if err := writeFile(numbered(path, i), func(w io.Writer) error { return figure.Groups(w, s.Name, axis, .5, groups) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// forestOfResult draws the estimates of a unit, but those whose names hold one of
+// the given parts.
+func forestOfResult(title, axis string, neutral float64, r *probes.Result, unit string, without ...string) func(string) error {
+	return func(path string) error {
+		var rows []figure.Effect
+	estimates:
+		for _, e := range r.Estimates {
+			if e.Unit != unit || e.Value == nil {
+				continue
+			}
+			for _, part := range without {
+				if strings.Contains(e.Name, part) {
+					continue estimates
+				}
+			}
+			row := figure.Effect{Label: e.Name, D: *e.Value, Lo: math.NaN(), Hi: math.NaN(), Bound: math.NaN(), Hollow: r.Verdict.Tier == probes.TierC}
+			if e.CI != nil {
+				row.Lo, row.Hi = e.CI.Lo, e.CI.Hi
+			}
+			rows = append(rows, row)
+		}
+		if r.Verdict.Tier == probes.TierC {
+			axis += "; hollow: descriptive"
+		}
+		return writeFile(path, func(w io.Writer) error { return figure.Forest(w, title, axis, neutral, rows) })
+	}
+}
