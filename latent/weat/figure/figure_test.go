@@ -71,7 +71,7 @@ func TestAssociation(t *testing.T) {
 
 func TestForest(t *testing.T) {
 	nan := math.NaN()
-	rows := []Effect{{"test 1", 1.5, 1.2, 1.7, 1.98, false}, {"test 2", -.3, nan, nan, nan, true}}
+	rows := []Effect{{Label: "test 1", D: 1.5, Lo: 1.2, Hi: 1.7, Bound: 1.98}, {Label: "test 2", D: -.3, Lo: nan, Hi: nan, Bound: nan, Hollow: true}}
 	var b bytes.Buffer
 	if err := Forest(&b, "effects", rows); err != nil {
 		t.Fatal(err)
