@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,6 +197,10 @@ func (f *File) role(name string) (int32, bool) {
 
 // AddBOS returns the configuration's add_bos_token, and false if it is absent.
 func (f *File) AddBOS() (add, said bool) { return f.config.addBOS() }
+
+// NamedTokens returns the strings of the special tokens that the configuration
+// names, by role: bos_token, eos_token, pad_token, ... Chat templates read them.
+func (f *File) NamedTokens() map[string]string { return maps.Clone(f.config.tokens) }
 
 // ChatTemplate returns the Jinja template of a name; "" means the default one.
 func (f *File) ChatTemplate(name string) (string, bool) {

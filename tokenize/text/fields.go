@@ -3,9 +3,12 @@ package text
 import (
 	"bytes"
 	"encoding/json/jsontext"
+	"encoding/json/v2"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,15 +18,22 @@ import (
 const maxInt = 1 << 53
 
 var (
-	textFields   = []string{"id", "text", "context"}
+	promptFields = []string{"item", "system", "tags", "refs"}
 	idsFields    = []string{"id", "ids", "context_ids"}
 	sharedFields = []string{"label", "group", "step", "date", "set", "planted", "dose", "value", "covar", "meta"}
 )
 
 func (r *row) known() []string {
-	own := textFields
-	if r.c.source.opt.IDs {
+	o := &r.c.source.opt
+	own := []string{"id", o.textField(), o.contextField()}
+	switch {
+	case o.IDs:
 		own = idsFields
+	case o.Messages != "":
+		own = []string{"id", o.Messages}
+	}
+	if o.Prompts {
+		own = append(own, promptFields...)
 	}
 	return append(own[:len(own):len(own)], sharedFields...)
 }
@@ -32,16 +42,24 @@ func (r *row) known() []string {
 // the key and of the value.
 func (r *row) field(key string, keyColumn int, value jsontext.Value, column int) {
 	f := field{row: r, name: key, value: value, column: column}
-	ids := r.c.source.opt.IDs
+	o := &r.c.source.opt
+	ids, chat := o.IDs, o.Messages != ""
 	switch {
 	case key == "id":
 		r.doc.idColumn = column
 		if r.doc.ID = f.text(); r.doc.ID == "" && value.Kind() == '"' {
 			f.bad("a string that is not empty")
 		}
-	case key == "text" && !ids:
+	case chat && key == o.Messages:
+		r.doc.Turns = f.turns()
+	case o.Prompts && key == "system":
+		r.doc.System = f.text()
+	case o.Prompts && (key == "item" || key == "tags" || key == "refs"):
+		f.free()
+		f.keep()
+	case key == o.textField() && !ids && !chat:
 		r.doc.Text = f.text()
-	case key == "context" && !ids:
+	case key == o.contextField() && !ids && !chat:
 		r.doc.Context, r.doc.HasContext = f.text(), true
 	case key == "ids" && ids:
 		r.doc.IDs = f.ids()
@@ -281,4 +299,37 @@ func (f field) free() {
 			}
 		}
 	}
+}
+
+// turns reads [{"role": ..., "content": ...}, ...]. Other keys of a turn are
+// refused unless they are null: a template might read them.
+func (f field) turns() []Turn {
+	const want = `a list of {"role", "content"}, both strings`
+	var raw []map[string]jsontext.Value
+	if f.value.Kind() != '[' || json.Unmarshal(f.value, &raw) != nil {
+		f.bad(want)
+		return nil
+	}
+	if len(raw) == 0 {
+		f.bad("at least one message")
+	}
+	turns := make([]Turn, len(raw))
+	for i, m := range raw {
+		name := fmt.Sprintf("%s[%d]", f.name, i)
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			g := field{f.row, name + "." + k, m[k], f.column}
+			switch {
+			case k == "role":
+				turns[i].Role = g.text()
+			case k == "content":
+				turns[i].Content = g.text()
+			case m[k].Kind() != 'n':
+				g.bad("role and content alone")
+			}
+		}
+		if _, ok := m["content"]; !ok || turns[i].Role == "" {
+			f.row.bad(f.column, name, "no role or no content", want)
+		}
+	}
+	return turns
 }

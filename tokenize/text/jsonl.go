@@ -123,10 +123,14 @@ func (r *row) syntax(err error, n int) bool {
 
 // required are the fields without which a row is no document.
 func (r *row) required() []string {
-	if r.c.source.opt.IDs {
+	switch o := &r.c.source.opt; {
+	case o.IDs:
 		return []string{"id", "ids"}
+	case o.Messages != "":
+		return []string{"id", o.Messages}
+	default:
+		return []string{"id", o.textField()}
 	}
-	return []string{"id", "text"}
 }
 
 func (r *row) finish(end int) {

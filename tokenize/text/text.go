@@ -18,6 +18,9 @@
 //	.jsonl .jsonl.gz {id, text, context?, label?, group?, date?, ...}
 //	.jsonl with IDs  {id, ids, context_ids?, label?, group?, date?, ...}
 //
+// Text and context may have other names (prompt and response), or be the messages
+// of a chat: [Options].
+//
 // [Tiles] turns the byte offsets that tokenizers report into tiles that cover
 // a text without overlap.
 package text
@@ -29,6 +32,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,15 +61,64 @@ type Options struct {
 	Split string
 	// IDs: rows hold token ids instead of text.
 	IDs bool
+	// Text and Context name the fields of the document and of what stands before
+	// it in .jsonl: text and context where they are "".
+	Text, Context string
+	// Messages names a field with the turns of a chat that rows have in place of
+	// Text and Context; "" is none. A reader of chats makes text of Doc.Turns.
+	Messages string
+	// Prompts adds the fields of prompts: system, and item, tags, refs, which go
+	// to Meta. The text is named prompt unless Text says otherwise.
+	Prompts bool
+}
+
+func (o Options) textField() string {
+	switch {
+	case o.Text != "":
+		return o.Text
+	case o.Prompts:
+		return "prompt"
+	}
+	return "text"
+}
+
+func (o Options) contextField() string {
+	if o.Context != "" {
+		return o.Context
+	}
+	return "context"
 }
 
 // Validate reports an option that has no meaning.
 func (o Options) Validate() error {
 	switch o.Split {
 	case "", SplitFile, SplitLine, SplitBlank:
-		return nil
+		return o.names()
 	}
 	return fault.Usagef("text: split: found %q, want %s, %s or %s", o.Split, SplitFile, SplitLine, SplitBlank)
+}
+
+// names refuses names of fields that mean something else.
+func (o Options) names() error {
+	if o.IDs && (o.Text != "" || o.Context != "" || o.Messages != "" || o.Prompts) {
+		return fault.Usagef("text: rows of ids have no text, prompt or messages")
+	}
+	if o.Messages != "" && (o.Text != "" || o.Context != "") {
+		return fault.Usagef("text: messages %q: found a field for the text too, want one of them", o.Messages)
+	}
+	own := []string{o.textField(), o.contextField(), o.Messages}
+	for i, name := range own {
+		if name == "id" || slices.Contains(sharedFields, name) || strings.HasPrefix(name, "x_") || name != "" && slices.Contains(own[:i], name) {
+			return fault.Usagef("text: field name %q: it has a meaning already", name)
+		}
+	}
+	return nil
+}
+
+// Turn is one message of a chat.
+type Turn struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
 }
 
 // Doc is one document.
@@ -80,6 +133,10 @@ type Doc struct {
 	HasContext bool
 	IDs        []int32
 	ContextIDs []int32
+	// Turns are the messages of a row of chats, System the system prompt of a
+	// row of prompts.
+	Turns  []Turn
+	System string
 
 	Label *int32 // 0 or 1
 	Group string
@@ -170,6 +227,9 @@ func (s *Source) classify() error {
 		s.kind = kindGzip
 	default:
 		return fault.Usagef("text: %s: found an unknown extension, want .txt, .jsonl or .jsonl.gz", name)
+	}
+	if s.kind == kindTxt && (s.opt.Text != "" || s.opt.Context != "" || s.opt.Messages != "" || s.opt.Prompts) {
+		return fault.Usagef("text: %s: found a .txt file, want .jsonl for named fields", s.path)
 	}
 	if s.kind != kindTxt && s.opt.Split != "" {
 		return fault.Usagef("text: %s: split %s is for .txt files; a .jsonl file has one document per line", s.path, s.opt.Split)
