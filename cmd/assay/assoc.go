@@ -144,7 +144,15 @@ func (f *assocFlags) answered(ctx context.Context, args []string, requests []ass
 		return nil, nil, fault.Inputf("digest", "probe: %s: found answers of other weights, tokenizer or ids in front than %s has", f.evidence, args[0]).
 			Hint("name another file, or leave the checkpoint out to read this one")
 	}
-	o := answer.Options{Prefix: policy.PrefixIDs, Limit: s.info.Positions}
+	o := answer.Options{Prefix: policy.PrefixIDs, Limit: s.info.Positions, Encoder: s.info.Encoder}
+	if o.Encoder {
+		o.Suffix = score.Suffix(s.tok, false)
+		id, ok := s.tok.Mask()
+		if !ok {
+			return nil, nil, fault.Inputf("no-mask", "probe: %s: found no mask token in the tokenizer, want one: an encoder answers by masking alone", args[0])
+		}
+		o.Mask = id
+	}
 	if f.plan {
 		return nil, nil, f.printPlan(requests, missing, s.tok, o)
 	}

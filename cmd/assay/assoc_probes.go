@@ -247,13 +247,15 @@ func newProbePairs(a *app) *cobra.Command {
 		Long: `pairs compares sentences that differ in the group: CrowS-Pairs (crows=FILE.csv),
 WinoBias (winobias-pro=FILE and winobias-anti=FILE) or own pairs (contrasts=FILE.jsonl
 with id, more, less). The headline counts only the tokens that both share after the
-first difference, so that a group word that is simply commoner decides nothing.
+first difference, so that a group word that is simply commoner decides nothing. For
+encoders (--score pll) each shared token is masked in turn.
 Descriptive (tier C): half is not what an unbiased model gives.`,
 		Example: `  assay probe pairs ./pythia-70m --data crows=crows_pairs_anonymized.csv
   assay probe pairs ./pythia-70m --data contrasts=mine.jsonl --score sum --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Score, o.Seed = pairs.Score(headline), f.seed
+			o.Encoder = o.Score == pairs.PLL
 			if err := o.Validate(); err != nil {
 				return err
 			}
@@ -279,7 +281,8 @@ Descriptive (tier C): half is not what an unbiased model gives.`,
 	}
 	f.register(cmd, "crows=FILE.csv, contrasts=FILE.jsonl, or winobias-pro=FILE with winobias-anti=FILE")
 	fl := cmd.Flags()
-	fl.StringVar(&headline, "score", string(o.Score), "the headline: shared, sum, token or byte (pll is for encoders)")
+	fl.StringVar(&headline, "score", string(o.Score), "the headline: shared, sum, token or byte; pll for encoders, and only for them")
+	fl.BoolVar(&o.Compat, "compat", o.Compat, "pll as its authors count: rounded to 3 decimals, equal scores neutral")
 	fl.BoolVar(&o.Control, "control", o.Control, "also ask for the group words in a neutral frame")
 	fl.IntVar(&o.Boot, "boot", o.Boot, "resamples of items")
 	fl.IntVar(&o.Draws, "perm", o.Draws, "sign flips by group")

@@ -5,11 +5,14 @@
 // Prompt and target are one text for the tokenizer. Trailing spaces of the prompt
 // belong to the target, whose tokens are those that end after the seam; a token
 // that begins before it is reported as straddling. Targets of one prompt share a
-// forward pass where the ids allow.
+// forward pass where the ids allow. An encoder answers requests for masked tokens
+// alone: each token of the target is hidden in turn, one pass a token, with what
+// stands on both sides in view (pseudo-log-likelihood, Salazar et al. 2020).
 //
-// The package refuses requests for a chat template or for masked tokens, a text
-// longer than the model's positions, a target without a token that can be scored,
-// and a file of answers made by another checkpoint or tokenizer.
+// The package refuses requests for a chat template, for masked tokens of a model
+// that predicts the next one and for anything else of an encoder, a text longer
+// than the model's positions, a target without a token that can be scored, and a
+// file of answers made by another checkpoint or tokenizer.
 package answer
 
 import (
@@ -38,6 +41,9 @@ type Encoder interface {
 type Options struct {
 	Prefix   []int32 // ids in front of every text
 	Limit    int     // longest window; 0 = no limit
+	Encoder  bool    // the model is one: model.Info.Encoder
+	Suffix   []int32 // with Encoder: ids behind every text
+	Mask     int32   // with Encoder: the id that hides a token
 	Progress func(tokens int)
 }
 
@@ -111,8 +117,13 @@ func (p *plan) add(tok Encoder, r assoc.Request, id string, o Options) error {
 	if r.Chat || r.System != "" {
 		return fault.Usagef("answer: request %s: wants a chat template, and templates are not rendered", id).Hint("ask with plain prompts")
 	}
-	if r.Masked {
-		return fault.Usagef("answer: request %s: wants masked tokens, and encoders do not run", id)
+	switch {
+	case r.Masked && !o.Encoder:
+		return fault.Usagef("answer: request %s: wants masked tokens, and the checkpoint predicts the next one", id).Hint("pll is for encoders such as BERT")
+	case !r.Masked && o.Encoder:
+		return fault.Usagef("answer: request %s: wants what follows a prompt, and the checkpoint is an encoder, which sees both sides", id).Hint("of the probes only pairs has a score for encoders: --score pll")
+	case r.Masked:
+		return p.addMasked(tok, r, id, o)
 	}
 	answers := make([]assoc.Answer, len(r.Targets))
 	type job struct {
@@ -121,7 +132,7 @@ func (p *plan) add(tok Encoder, r assoc.Request, id string, o Options) error {
 	}
 	jobs := make([]job, len(r.Targets))
 	for i, t := range r.Targets {
-		ids, first, a, err := encode(tok, r.Prompt, t, o.Prefix)
+		ids, first, a, err := encode(tok, r.Prompt, t, o.Prefix, 1)
 		if err != nil {
 			return fmt.Errorf("answer: request %s: target %q: %w", id, t, err)
 		}
@@ -146,6 +157,31 @@ func (p *plan) add(tok Encoder, r assoc.Request, id string, o Options) error {
 			p.place(k, int32(t-1), j.ids[t], slot{id, j.target, t - j.first})
 		}
 	}
+	return nil
+}
+
+// addMasked hides the tokens of each target in turn, one window a token.
+func (p *plan) addMasked(tok Encoder, r assoc.Request, id string, o Options) error {
+	answers := make([]assoc.Answer, len(r.Targets))
+	for i, t := range r.Targets {
+		ids, first, a, err := encode(tok, r.Prompt, t, o.Prefix, 0)
+		if err != nil {
+			return fmt.Errorf("answer: request %s: target %q: %w", id, t, err)
+		}
+		whole := slices.Concat(ids, o.Suffix)
+		if o.Limit > 0 && len(whole) > o.Limit {
+			return fault.Inputf("window", "answer: request %s: target %q: found %d tokens, want at most %d (the model's positions)", id, t, len(whole), o.Limit)
+		}
+		answers[i] = a
+		for at := first; at < len(ids); at++ {
+			in := slices.Clone(whole)
+			in[at] = o.Mask
+			k := len(p.windows)
+			p.windows, p.slots = append(p.windows, model.Window{Doc: k, IDs: in}), append(p.slots, nil)
+			p.place(k, int32(at), ids[at], slot{id, i, at - first})
+		}
+	}
+	p.answers[id] = answers
 	return nil
 }
 
@@ -187,8 +223,8 @@ func (p *plan) place(k int, row, id int32, at slot) {
 }
 
 // encode returns the ids of prompt and target behind the prefix, the first that
-// is scored, and the answer to fill.
-func encode(tok Encoder, prompt, target string, prefix []int32) (all []int32, first int, a assoc.Answer, err error) {
+// is scored, not below least, and the answer to fill.
+func encode(tok Encoder, prompt, target string, prefix []int32, least int) (all []int32, first int, a assoc.Answer, err error) {
 	ids, ends, err := tok.Encode(prompt + target)
 	if err != nil {
 		return nil, 0, a, err
@@ -205,7 +241,7 @@ func encode(tok Encoder, prompt, target string, prefix []int32) (all []int32, fi
 	all = slices.Concat(prefix, ids)
 	first = len(prefix) + cut
 	skipped := 0
-	if first == 0 { // nothing stands before the first token: it has no probability
+	if first < least { // nothing stands before the first token: it has no probability
 		first, skipped = 1, 1
 	}
 	if first >= len(all) {

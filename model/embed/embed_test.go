@@ -54,6 +54,17 @@ func (s scripted) Token(int32) (string, bool)         { return "", false }
 
 func load(t *testing.T) (g golden, m *model.Model, tok scripted) {
 	t.Helper()
+	g, m, tok, _ = loadOne(t, "gpt2")
+	return g, m, tok
+}
+
+// around are the ids that a tokenizer's template puts in front and behind.
+type around struct{ prefix, suffix []int32 }
+
+// loadOne loads a checkpoint of the golden; an encoder's ids there have one special
+// token in front and one behind.
+func loadOne(t *testing.T, name string) (g golden, m *model.Model, tok scripted, a around) {
+	t.Helper()
 	raw, err := os.ReadFile("../../testdata/weat/context.json")
 	if err != nil {
 		t.Fatal(err)
@@ -62,10 +73,15 @@ func load(t *testing.T) (g golden, m *model.Model, tok scripted) {
 		t.Fatal(err)
 	}
 	tok = scripted{map[string][]int32{}, map[string][]int64{}, map[string]string{}}
-	for w, e := range g.Models["gpt2"].Words {
+	for w, e := range g.Models[name].Words {
 		tok.ids[" "+w], tok.ids[w] = e.Pieces, []int32{}
 		tok.text[fmt.Sprint(e.Pieces)] = " " + w
 		for i, c := range e.Contexts {
+			if name == "bert" {
+				last := len(c.IDs) - 1
+				a = around{c.IDs[:1], c.IDs[last:]}
+				c.IDs = c.IDs[1:last]
+			}
 			text := strings.Replace(g.Templates[i], "{w}", w, 1)
 			before := int64(len(text) - len(w) - 1)
 			ends := make([]int64, len(c.IDs))
@@ -77,7 +93,7 @@ func load(t *testing.T) (g golden, m *model.Model, tok scripted) {
 			tok.ids[text], tok.ends[text] = c.IDs, ends
 		}
 	}
-	ck, err := weights.Open("../../testdata/reference/gpt2")
+	ck, err := weights.Open("../../testdata/reference/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +102,7 @@ func load(t *testing.T) (g golden, m *model.Model, tok scripted) {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Close)
-	return g, m, tok
+	return g, m, tok, a
 }
 
 func (g golden) test() (weat.Test, []string) {
@@ -110,17 +126,23 @@ func effect(t *testing.T, sc weat.Scores, err error) float64 {
 	return weat.Sizes(x, y).D
 }
 
-// d in the embedding matrix and at every layer of a decoder, in three variants,
-// is that of transformers to 1e-5.
+// d in the embedding matrix and at every layer of a decoder and an encoder, in
+// three variants, is that of transformers to 1e-5.
 func TestAgainstTransformers(t *testing.T) {
-	g, m, tok := load(t)
+	for _, name := range []string{"gpt2", "bert"} {
+		t.Run(name, func(t *testing.T) { against(t, name) })
+	}
+}
+
+func against(t *testing.T, name string) {
+	g, m, tok, a := loadOne(t, name)
 	test, words := g.test()
-	want := g.Models["gpt2"]
+	want := g.Models[name]
 	src, err := embed.NewWords(m, "input", tok, embed.Spaced)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := embed.Read{Pool: weat.PoolLast, Vocab: src.Rows()}
+	read := embed.Read{Pool: weat.PoolLast, Vocab: src.Rows(), Prefix: a.prefix, Suffix: a.suffix}
 	for l := 1; l <= want.Layers; l++ {
 		read.Layers = append(read.Layers, embed.Layer{Tap: model.TapResidPost, Index: l})
 	}
