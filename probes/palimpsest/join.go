@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 
 	"assay/internal/fault"
 	"assay/probes"
@@ -120,12 +121,22 @@ func Join(t *Transcript, suspect Scores, refs []Scores, o JoinOptions) (*Sample,
 	slices.SortFunc(j.bySeq, func(a, b int32) int { return cmp.Compare(t.Seq[a], t.Seq[b]) })
 
 	s := &Sample{Meta: t.Meta, Measure: measure, GroupedBy: o.Unit}
-	for _, sc := range models {
-		l, err := j.column(sc, measure, s)
-		if err != nil {
-			return nil, err
+	columns := make([]column, len(models))
+	var wg sync.WaitGroup
+	for m := range models {
+		wg.Go(func() { columns[m] = j.column(models[m], measure) })
+	}
+	wg.Wait()
+	for m, sc := range models {
+		c := columns[m]
+		if c.err != nil {
+			return nil, c.err
 		}
-		s.L = append(s.L, l)
+		s.L = append(s.L, c.l)
+		s.Partial = s.Partial || c.partial
+		if c.device != nil {
+			s.Categories = append(s.Categories, *c.device)
+		}
 		s.Models = append(s.Models, Model{Name: sc.Name, Digest: sc.Digest, Weights: sc.Weights})
 		s.Warnings = append(s.Warnings, sc.Warnings...)
 	}
@@ -183,9 +194,21 @@ func (j *joiner) find(seq int64) (int32, bool) {
 	return j.bySeq[k], true
 }
 
-// column reads one model's scores in row order of the transcript; NaN where there
-// is none.
-func (j *joiner) column(sc Scores, measure string, s *Sample) ([]float64, error) {
+// column is what a join takes from one model's scores, in row order of the
+// transcript.
+type column struct {
+	l       []float64 // NaN where a row has no finite score, +Inf where it has none at all
+	device  *Category // nil for one device
+	partial bool
+	err     error
+}
+
+func (j *joiner) column(sc Scores, measure string) (c column) {
+	c.err = j.read(&c, sc, measure)
+	return c
+}
+
+func (j *joiner) read(c *column, sc Scores, measure string) error {
 	l := make([]float64, j.t.Len())
 	for i := range l {
 		l[i] = math.Inf(1) // not seen yet
@@ -194,19 +217,19 @@ func (j *joiner) column(sc Scores, measure string, s *Sample) ([]float64, error)
 	device := make([]int32, j.t.Len())
 	for v, err := range sc.Rows {
 		if err != nil {
-			return nil, fmt.Errorf("palimpsest: %s: %w", sc.Name, err)
+			return fmt.Errorf("palimpsest: %s: %w", sc.Name, err)
 		}
 		i, ok := j.find(v.Seq)
 		switch {
 		case !ok:
-			return nil, fault.Inputf("mismatch", "palimpsest: %s: seq %d is not in the transcript", sc.Name, v.Seq).
+			return fault.Inputf("mismatch", "palimpsest: %s: seq %d is not in the transcript", sc.Name, v.Seq).
 				Hint("the trace was made from another transcript: score this one")
 		case v.SHA256 != j.t.SHA256[i]:
-			return nil, fault.Inputf("mismatch", "palimpsest: %s: seq %d has content digest %s, transcript has %s", sc.Name, v.Seq,
+			return fault.Inputf("mismatch", "palimpsest: %s: seq %d has content digest %s, transcript has %s", sc.Name, v.Seq,
 				hex.EncodeToString(v.SHA256[:8]), hex.EncodeToString(j.t.SHA256[i][:8])).
 				Hint("the trace was made from another text: score this transcript")
 		case !math.IsInf(l[i], 1):
-			return nil, fault.Inputf("mismatch", "palimpsest: %s: seq %d appears twice", sc.Name, v.Seq)
+			return fault.Inputf("mismatch", "palimpsest: %s: seq %d appears twice", sc.Name, v.Seq)
 		}
 		den := float64(v.Scored)
 		if measure == "nats/byte" {
@@ -232,18 +255,18 @@ func (j *joiner) column(sc Scores, measure string, s *Sample) ([]float64, error)
 		}
 	}
 	if missing > 0 && !j.o.Partial {
-		return nil, fault.Inputf("incomplete", "palimpsest: %s: %d of %d transcript rows have no score (first: seq %d)", sc.Name, missing, len(l), j.t.Seq[firstRow]).
+		return fault.Inputf("incomplete", "palimpsest: %s: %d of %d transcript rows have no score (first: seq %d)", sc.Name, missing, len(l), j.t.Seq[firstRow]).
 			Hint("finish the trace with assay score --resume, or accept it with --allow-partial (tier B)")
 	}
-	s.Partial = s.Partial || missing > 0
+	c.l, c.partial = l, missing > 0
 	if len(devices) > 1 {
 		names := make([]string, len(devices))
 		for n, c := range devices {
 			names[c] = n
 		}
-		s.Categories = append(s.Categories, Category{Name: "device of " + sc.Name, Code: device, Names: names})
+		c.device = &Category{Name: "device of " + sc.Name, Code: device, Names: names}
 	}
-	return l, nil
+	return nil
 }
 
 // fill turns rows into units, in seq order.

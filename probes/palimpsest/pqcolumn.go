@@ -258,28 +258,84 @@ func (p *pqFile) strings(name string, each func(string) error) error {
 	})
 }
 
+// idBlock is a run of rows: ids back to back, and where each row ends.
+type idBlock struct {
+	ids  []uint32
+	ends []int
+}
+
 // ids reads a column of token id lists; null is empty. The slice is reused. It has
-// its own loop: contents are a hundred times the rest of the table.
-func (p *pqFile) ids(name string, each func([]uint32) error) (err error) {
-	defer recovered(p.name, &err)
+// its own loop, and decodes ahead of the caller: contents are a hundred times the
+// rest of the table.
+func (p *pqFile) ids(name string, each func([]uint32) error) error {
 	leaf, ok := p.leaf(name)
 	if !ok {
 		return fault.Inputf("malformed", "palimpsest: %s: no column %q of one list a row", p.name, name)
 	}
+	// Four blocks: one each for both ends, one on its way, one to return at the end.
+	full, free, stop := make(chan idBlock, 1), make(chan idBlock, 4), make(chan struct{})
+	for range 3 {
+		free <- idBlock{}
+	}
+	var failed error
+	go func() {
+		defer close(full)
+		failed = p.idBlocks(name, leaf, free, full, stop)
+	}()
+	defer func() {
+		close(stop)
+		for range full { // until the reader is gone: it must not outlive the file
+		}
+	}()
+	for b := range full {
+		lo := 0
+		for _, hi := range b.ends {
+			if err := each(b.ids[lo:hi]); errors.Is(err, errStop) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			lo = hi
+		}
+		free <- b
+	}
+	return failed
+}
+
+// idBlocks sends blocks of rows until the column or the caller ends.
+func (p *pqFile) idBlocks(name string, leaf parquet.LeafColumn, free <-chan idBlock, full chan<- idBlock, stop <-chan struct{}) (err error) {
+	defer recovered(p.name, &err)
 	u := unsigned(leaf)
 	row := -1
-	var cur []uint32
+	var b idBlock
+	send := func() error {
+		b.ends = append(b.ends, len(b.ids))
+		if len(b.ids) < 1<<16 && len(b.ends) < 1<<12 {
+			return nil
+		}
+		select {
+		case full <- b:
+		case <-stop:
+			return errStop
+		}
+		select {
+		case b = <-free:
+		case <-stop:
+			return errStop
+		}
+		b = idBlock{b.ids[:0], b.ends[:0]}
+		return nil
+	}
 	err = p.scan(leaf, func(batch []parquet.Value) error {
 		for k := range batch {
 			v := &batch[k]
 			if v.RepetitionLevel() == 0 {
 				if row >= 0 {
-					if err := each(cur); err != nil {
+					if err := send(); err != nil {
 						return err
 					}
 				}
 				row++
-				cur = cur[:0]
 			}
 			if row < 0 {
 				return errContinues
@@ -294,15 +350,22 @@ func (p *pqFile) ids(name string, each func([]uint32) error) (err error) {
 			if i < 0 || i > math.MaxUint32 {
 				return fmt.Errorf("found token id %d, want 0 to 2^32-1", i)
 			}
-			cur = append(cur, uint32(i))
+			b.ids = append(b.ids, uint32(i))
 		}
 		return nil
 	})
-	if err == nil && row >= 0 {
-		err = each(cur)
-	}
-	if err == nil || errors.Is(err, errStop) {
+	if errors.Is(err, errStop) {
 		return nil
 	}
-	return p.fault(name, row, err)
+	if row >= 0 && err == nil {
+		b.ends = append(b.ends, len(b.ids))
+	}
+	select { // the rows before an error were whole
+	case full <- b:
+	case <-stop:
+	}
+	if err != nil {
+		return p.fault(name, row, err)
+	}
+	return nil
 }
