@@ -54,6 +54,7 @@ training (tier C).`,
 	fl.StringVar(&f.score.ids, "ids", "", "documents as token ids, for a checkpoint")
 	fl.StringVar(&f.score.split, "split", "", "how a .txt file is cut into documents: file (default), line or blank")
 	f.score.registerPolicy(cmd)
+	f.score.pair.register(fl)
 	fl.StringVar(&f.unitsFrom, "units-from", "", "texts whose words and bytes are counted instead (lm-eval's wikitext)")
 	fl.StringVar(&f.o.Cover, "cover", "document", "bytes that bits per byte divide by: document or scored")
 	fl.StringVar(&f.o.By, "by", "", "also by group or by ctx")
@@ -133,7 +134,7 @@ func (f *perplexityFlags) sample(ctx context.Context, path string, p window.Poli
 		}
 		var closer func()
 		var err error
-		if in, closer, err = f.score.input(); err != nil {
+		if in, closer, err = f.score.inputFor(path, &f.model, &p.BOS); err != nil {
 			return scoredSample{}, err
 		}
 		defer closer()

@@ -27,6 +27,7 @@ import (
 type scoreFlags struct {
 	model     modelFlags
 	text, ids string
+	pair      pairFlags
 	split     string
 	rowLen    int
 	dtype     string
@@ -51,13 +52,15 @@ and the most likely token. Every test of assay is a function of traces, so a
 checkpoint is run once and tested many times, on any machine.
 
 Input: .txt (--split file, line or blank), .jsonl or .jsonl.gz with fields id,
-text, context; with --ids: .jsonl with id, ids; .npy arrays, Megatron .idx/.bin,
+text, context (or --prompt-field and --response-field, or the --messages of a chat
+with its --template: the loss is on the response alone); with --ids: .jsonl with id, ids; .npy arrays, Megatron .idx/.bin,
 raw .u16/.u32 streams (--row-len, --dtype), one document per row.
 
 A trace contains the text (as ids and offsets) unless --redact. An interrupted
 run leaves what is finished; the same command with --resume goes on.`,
 		Example: `  assay score ./pythia-70m --text book.txt -o book.parquet
   assay score ./pythia-70m --text wiki.jsonl --policy hf-stride --window 1024 --stride 512 -o wiki.parquet
+  assay score ./qwen2.5-0.5b-instruct --text chats.jsonl --messages messages --template auto -o chats.parquet
   assay score ./pythia-70m --ids transcript.npy -o transcript.parquet`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -72,6 +75,7 @@ run leaves what is finished; the same command with --resume goes on.`,
 	fl.StringVar(&f.dtype, "dtype", "", "integer type of a raw file: uint16, uint32, ...")
 	outputFlag(cmd, &f.out, "trace to write: .parquet (with .docs.parquet beside it), .jsonl or .jsonl.gz")
 	f.registerPolicy(cmd)
+	f.pair.register(fl)
 	fl.StringVar(&f.per, "per", "token", "token: both tables; document: the document table alone")
 	fl.BoolVar(&f.moments, "moments", false, "add columns umean, usd (unweighted moments of ln p over the vocabulary)")
 	fl.IntVar(&f.topK, "topk", 0, "add the K most likely tokens of every prediction")
@@ -114,6 +118,23 @@ func policyNames() []string {
 	return names
 }
 
+// inputFor opens the documents, which may be chats in the checkpoint's template;
+// bos is then settled too.
+func (f *scoreFlags) inputFor(ckpt string, m *modelFlags, bos *string) (in score.Input, closer func(), err error) {
+	if err := f.pair.check(); err != nil {
+		return nil, nil, err
+	}
+	if f.text == "" {
+		return f.input()
+	}
+	src, err := text.Open(f.text, f.pair.fields(text.Options{Split: f.split}))
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err = f.pair.wrap(src, ckpt, m, bos)
+	return in, func() {}, err
+}
+
 // input opens the documents; store is closed by the returned function.
 func (f *scoreFlags) input() (in score.Input, closer func(), err error) {
 	if f.text != "" {
@@ -144,7 +165,7 @@ func runScore(ctx context.Context, a *app, f *scoreFlags, ckpt string) error {
 		return fault.Usagef("--per: found %q, want token or document", f.per)
 	}
 	a.warnNoSIMD()
-	in, closer, err := f.input()
+	in, closer, err := f.inputFor(ckpt, &f.model, &f.policy.BOS)
 	if err != nil {
 		return err
 	}

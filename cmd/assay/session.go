@@ -86,9 +86,7 @@ func (m *modelFlags) open(ctx context.Context, path string, needTokenizer bool) 
 func (m *modelFlags) openTokenizer(ck *weights.Checkpoint, vocab int) (*tokenize.Tokenizer, error) {
 	path := m.tokenizer
 	if path == "" {
-		if path = ck.Tokenizer(); path == "" {
-			path = ck.Path()
-		}
+		path = tokenizerPath(ck)
 	}
 	return tokenize.Open(path, tokenize.Options{Specials: m.specials, Vocab: vocab})
 }

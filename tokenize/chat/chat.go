@@ -110,7 +110,7 @@ func (t *Template) Render(ms []Message, o Options) (string, error) {
 	var limit *jinja.LimitError
 	switch {
 	case errors.Is(err, jinja.ErrNoDate):
-		return "", fault.Inputf("template", "chat: template: %w", err).Hint("give the date that it shall show (--date 2025-01-31)")
+		return "", fault.Inputf("template", "chat: template: %w", err).Hint("give the date that it shall show (--template-date 2025-01-31)")
 	case errors.As(err, &raised):
 		return "", fault.Inputf("messages", "chat: the template refuses these messages: %w", err)
 	case errors.As(err, &limit):

@@ -31,7 +31,7 @@ func TestNamedFields(t *testing.T) {
 	if err != nil || d.Text != "4" || d.Context != "2+2=" || !d.HasContext {
 		t.Errorf("%+v %v", d, err)
 	}
-	if _, err := one(t, `{"id":"a","text":"4"}`, pair); err == nil || !strings.Contains(err.Error(), "x.jsonl:1:11: text: unknown field") {
+	if _, err := one(t, `{"id":"a","text":"4"}`, pair); err == nil || !strings.Contains(err.Error(), "x.jsonl:1:11: text: found unknown field") {
 		t.Errorf("text under another name: %v", err)
 	}
 	d, err = one(t, `{"id":"a","messages":[{"role":"user","content":"q"},{"content":"","role":"assistant","name":null}]}`, text.Options{Messages: "messages"})
