@@ -17,6 +17,7 @@ func commands(a *app) []*cobra.Command {
 		newWefat(a),
 		newProbe(a),
 		newDoctor(a),
+		newBench(a),
 		newVersion(a),
 	}
 }
