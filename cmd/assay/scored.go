@@ -23,6 +23,9 @@ type scorer struct {
 	cache string
 }
 
+// preparer is an input that depends on the checkpoint: how much text fits.
+type preparer interface{ prepare(*session) error }
+
 // isTrace tells trace files from checkpoints by name.
 func isTrace(path string) bool {
 	for _, ext := range []string{".parquet", ".jsonl", ".jsonl.gz"} {
@@ -49,6 +52,11 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 		return nil, err
 	}
 	defer sess.close()
+	if p, ok := in.(preparer); ok {
+		if err := p.prepare(sess); err != nil {
+			return nil, err
+		}
+	}
 	o.Of, o.Positions, o.Made, o.Resume = sess.identity(), sess.info.Positions, sess.made(), true
 	o.TwoSided = sess.info.Encoder
 	if sess.tok != nil {
