@@ -115,14 +115,16 @@ func interruptedHint(err error) error {
 }
 
 // folder is the cache: --cache, else the user's cache folder.
-func (s *scorer) folder() (string, error) {
-	dir := s.cache
+func (s *scorer) folder() (string, error) { return cacheFolder(s.cache, "traces") }
+
+// cacheFolder makes the folder that keeps what a command computed on the way.
+func cacheFolder(dir, kind string) (string, error) {
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
 			return "", fault.Usagef("--cache: no cache folder is known (%w)", err).Hint("name one with --cache DIR")
 		}
-		dir = filepath.Join(base, "assay", "traces")
+		dir = filepath.Join(base, "assay", kind)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fault.Retryf("io", "cache: %w", err)
