@@ -41,7 +41,7 @@ type assocFlags struct {
 func newProbe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "probe NAME [CKPT]",
-		Short: "Does the checkpoint's behaviour change when only the group changes",
+		Short: "Smaller tests: biased behaviour, health and content of hidden states",
 		Long: `probe asks a checkpoint questions whose answers should not depend on a group, and
 reads its log-probabilities (nothing is sampled or parsed):
 
@@ -51,7 +51,17 @@ reads its log-probabilities (nothing is sampled or parsed):
   stereoset      stereotype, anti-stereotype and unrelated sentences
   bbq            multiple choice that the text informs or leaves open
 
-The answers are kept in --evidence FILE, from which the same command without a
+and reads hidden states (assay states), of one checkpoint or two:
+
+  state-health      collapsed, dominated by a few units, blown up
+  lens              from which layer on the answer is readable
+  unit-screen       units that share most with a label
+  sparse-probe      whether few units are enough
+  direction         fit a direction on some texts, use it on others
+  group-similarity  mean cosine between two groups
+  picture           components, held-out axis and separation by layer
+
+Answers are kept in --evidence FILE, from which the same command without a
 checkpoint recomputes the result. --plan prints what would be asked and stops.`,
 		Example: `  assay probe iat ./pythia-70m --set racism
   assay probe pairs ./pythia-70m --data crows=crows_pairs_anonymized.csv --evidence answers.jsonl
@@ -60,6 +70,7 @@ checkpoint recomputes the result. --plan prints what would be asked and stops.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newProbeIAT(a), newProbeSwap(a), newProbePairs(a), newProbeStereo(a), newProbeBBQ(a))
+	cmd.AddCommand(newProbeHealth(a), newProbeLens(a), newProbeScreen(a), newProbeSparse(a), newProbeDirection(a), newProbeSimilarity(a), newProbePicture(a))
 	return cmd
 }
 

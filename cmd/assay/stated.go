@@ -78,10 +78,15 @@ func isStates(path string) bool {
 
 // open opens path, or makes the states of the checkpoint there.
 func (s *stater) open(ctx context.Context, path string, seed uint64, view string) (*latent.File, error) {
-	if isStates(path) || strings.HasSuffix(path, ".safetensors") && s.text == "" {
+	k, err := detect(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case k == kindTrace:
+		return nil, fault.Usagef("%s: is a trace, want states or a checkpoint", path)
+	case k == kindStates || strings.HasSuffix(path, ".safetensors") && s.text == "":
 		return latent.Open(path, !s.noVerify)
-	}
-	if s.text == "" {
+	case s.text == "":
 		return nil, fault.Usagef("%s: is not a file of states, want one or --text FILE", path).
 			Hint("assay states %s --text items.jsonl -o s.safetensors makes one; with --text this command does so itself", path)
 	}

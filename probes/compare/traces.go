@@ -48,17 +48,31 @@ func Traces(ctx context.Context, a, b *trace.Reader, o TraceOptions) (probes.Res
 	if err := o.Validate(); err != nil {
 		return probes.Result{}, err
 	}
-	t := &traces{ctx: ctx, o: o, ha: a.Header(), hb: b.Header(), exact: true}
+	t := newTraces(ctx, a.Header(), b.Header(), o)
+	tokens := t.sameTokens && a.HasTokens() && b.HasTokens()
+	if err := t.read(documents(a, tokens), documents(b, tokens), tokens); err != nil {
+		return probes.Result{}, err
+	}
+	t.ha, t.hb = a.Header(), b.Header() // JSONL has its digests at the end
+	return t.result(tokens)
+}
+
+func newTraces(ctx context.Context, ha, hb trace.Header, o TraceOptions) *traces {
+	t := &traces{ctx: ctx, o: o, ha: ha, hb: hb, exact: true}
+	t.sameTokens = ha.Of.Tokenizer.Digest == hb.Of.Tokenizer.Digest
 	t.res = probes.Result{Schema: probes.Schema, Test: "compare.traces", Version: Version, Seed: o.Seed,
-		Inputs:    []probes.Input{{Role: "a", Digest: "sha256:" + t.ha.Run}, {Role: "b", Digest: "sha256:" + t.hb.Run}},
-		Settings:  map[string]any{"boot": o.B, "level": o.Level, "policy": map[string]any{"a": t.ha.Of.Policy, "b": t.hb.Of.Policy}},
+		Inputs:    []probes.Input{{Role: "a", Digest: "sha256:" + ha.Run}, {Role: "b", Digest: "sha256:" + hb.Run}},
+		Settings:  map[string]any{"boot": o.B, "level": o.Level, "policy": map[string]any{"a": ha.Of.Policy, "b": hb.Of.Policy}},
 		N:         map[string]int{},
 		Estimates: []probes.Estimate{}, P: []probes.PValue{}, Warnings: []probes.Warning{},
 	}
-	sameTokens := t.ha.Of.Tokenizer.Digest == t.hb.Of.Tokenizer.Digest
-	tokens := sameTokens && a.HasTokens() && b.HasTokens()
+	return t
+}
+
+// result is everything after the documents were read.
+func (t *traces) result(tokens bool) (probes.Result, error) {
 	switch {
-	case !sameTokens:
+	case !t.sameTokens:
 		t.warn("tokenizer-differs", "the tokenizers differ: tokens are not comparable, only bits per byte of documents")
 	case !tokens:
 		t.warn("documents-only", "a trace holds no tokens: only sums per document are compared")
@@ -66,21 +80,17 @@ func Traces(ctx context.Context, a, b *trace.Reader, o TraceOptions) (probes.Res
 	if t.ha.Incomplete || t.hb.Incomplete {
 		t.warn("partial-trace", "a trace was merged from some of its parts")
 	}
-	if fmt.Sprint(t.ha.Of.Policy) != fmt.Sprint(t.hb.Of.Policy) && sameTokens {
+	if fmt.Sprint(t.ha.Of.Policy) != fmt.Sprint(t.hb.Of.Policy) && t.sameTokens {
 		t.warn("policy-differs", "the traces were scored under different rules: %v and %v", t.ha.Of.Policy, t.hb.Of.Policy)
 	}
-	if err := t.read(documents(a, tokens), documents(b, tokens), tokens); err != nil {
-		return probes.Result{}, err
-	}
-	t.ha, t.hb = a.Header(), b.Header() // JSONL has its digests at the end
 	if len(t.docs) == 0 {
 		return probes.Result{}, fault.Inputf("empty", "compare: no document is scored in both traces, want at least one")
 	}
-	if sameTokens {
+	if t.sameTokens {
 		t.tokens(tokens)
 	}
 	t.bytes()
-	t.finish(sameTokens, tokens)
+	t.finish(t.sameTokens, tokens)
 	return t.res, nil
 }
 
@@ -127,6 +137,7 @@ type traces struct {
 	agreed       bool
 	exact        bool // every compared log-probability is bit-equal
 	tokensScored int
+	sameTokens   bool
 }
 
 func (t *traces) warn(code, format string, args ...any) {
