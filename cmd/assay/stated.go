@@ -149,7 +149,7 @@ func (s *stater) make(ctx context.Context, path string, seed uint64, view string
 		return "", fault.Usagef("%s: holds states of another run, want a new name", out)
 	}
 	s.app.note("note: running %s on %s", path, plural(src.Len(), "document"))
-	if err := s.model.load(ctx, sess); err != nil {
+	if err := s.model.load(ctx, s.app, sess); err != nil {
 		return "", err
 	}
 	var meter *progress.Meter
