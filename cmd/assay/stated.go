@@ -34,7 +34,7 @@ type stater struct {
 
 // register adds the flags of a command that reads states or makes them.
 func (s *stater) register(fl *pflag.FlagSet) {
-	s.template, s.dtype, s.saveEvery = "none", "f32", saveStates
+	s.dtype, s.saveEvery = "f32", saveStates
 	s.o.Policy.Name = "full"
 	fl.StringVar(&s.text, "text", "", "labelled texts (.jsonl, .jsonl.gz or .csv): makes the states of a checkpoint; with states, their texts and sources for the controls")
 	fl.StringVar(&s.cols.Label, "label", "label", "with a checkpoint: column of labels")
