@@ -21,6 +21,7 @@ type app struct {
 	json           bool
 	quiet          bool
 	progress       string
+	traces         tracer // takes the place of scoring checkpoints; nil = they are scored
 }
 
 // run is the whole program as a function: tests call it, main calls it.

@@ -23,9 +23,6 @@ type scorer struct {
 	cache string
 }
 
-// preparer is an input that depends on the checkpoint: how much text fits.
-type preparer interface{ prepare(*session) error }
-
 // isTrace tells trace files from checkpoints by name.
 func isTrace(path string) bool {
 	for _, ext := range []string{".parquet", ".jsonl", ".jsonl.gz"} {
@@ -42,6 +39,9 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 	if isTrace(path) {
 		return trace.Open(path)
 	}
+	if s.app.traces != nil {
+		return s.app.traces(ctx, s, path, in, needTokenizer, o)
+	}
 	s.app.warnNoSIMD()
 	dir, err := s.folder()
 	if err != nil {
@@ -52,16 +52,7 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 		return nil, err
 	}
 	defer sess.close()
-	if p, ok := in.(preparer); ok {
-		if err := p.prepare(sess); err != nil {
-			return nil, err
-		}
-	}
-	o.Of, o.Positions, o.Made, o.Resume = sess.identity(), sess.info.Positions, sess.made(), true
-	o.TwoSided = sess.info.Encoder
-	if sess.tok != nil {
-		o.Encoder = sess.tok
-	}
+	sess.measure(&o)
 	survey, err := score.Plan(in, &o)
 	if err != nil {
 		return nil, err
@@ -85,6 +76,14 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 		return nil, interruptedHint(err)
 	}
 	return trace.Open(rep.Path)
+}
+
+// measure fills what the checkpoint decides of a run that resumes by itself.
+func (s *session) measure(o *score.Options) {
+	o.Of, o.Positions, o.Made, o.Resume, o.TwoSided = s.identity(), s.info.Positions, s.made(), true, s.info.Encoder
+	if s.tok != nil {
+		o.Encoder = s.tok
+	}
 }
 
 // extraColumns names what a trace holds beyond its identity, so that a trace
@@ -115,16 +114,14 @@ func interruptedHint(err error) error {
 }
 
 // folder is the cache: --cache, else the user's cache folder.
-func (s *scorer) folder() (string, error) { return cacheFolder(s.cache, "traces") }
-
-// cacheFolder makes the folder that keeps what a command computed on the way.
-func cacheFolder(dir, kind string) (string, error) {
+func (s *scorer) folder() (string, error) {
+	dir := s.cache
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
 			return "", fault.Usagef("--cache: no cache folder is known (%w)", err).Hint("name one with --cache DIR")
 		}
-		dir = filepath.Join(base, "assay", kind)
+		dir = filepath.Join(base, "assay", "traces")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fault.Retryf("io", "cache: %w", err)

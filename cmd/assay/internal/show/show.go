@@ -15,8 +15,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
-	"unicode/utf8"
+
+	"assay/internal/visible"
 )
 
 // maxText is the length, in code points, at which an untrusted string is cut.
@@ -24,27 +24,7 @@ const maxText = 2000
 
 // Text returns s with every character that could move the cursor, hide text or
 // reorder it replaced by \u{hex}. Line feeds become spaces, invalid UTF-8 U+FFFD.
-func Text(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > maxText {
-			b.WriteString("...")
-			break
-		}
-		switch {
-		case r == '\n' || r == '\t':
-			b.WriteByte(' ')
-		case r == utf8.RuneError:
-			b.WriteRune(utf8.RuneError)
-		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r):
-			fmt.Fprintf(&b, `\u{%x}`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+func Text(s string) string { return visible.Text(s, maxText) }
 
 // JSON writes v as one indented document with a final newline and no HTML escaping.
 func JSON(w io.Writer, v any) error {
