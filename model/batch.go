@@ -35,7 +35,14 @@ func (s *Spec) leastRows(T int) int {
 	for i := range s.Kinds {
 		a, m := &s.Kinds[i].Attn, &s.Kinds[i].MLP
 		q := a.Heads * a.HeadDim
-		least := min(s.Width*(q+2*a.KVHeads*a.HeadDim), q*s.Width, m.Width*s.Width) * T
+		least := min(s.Width*(q+2*a.KVHeads*a.HeadDim), q*s.Width)
+		switch x := m.Experts; {
+		case x == nil:
+			least = min(least, m.Width*s.Width)
+		case x.Shared > 0: // the rows of the others are counted by expertRows
+			least = min(least, x.Shared*s.Width)
+		}
+		least *= T
 		if T < longBucket { // from there on scores are taken window by window
 			least = min(least, q*T*T)
 		}

@@ -52,6 +52,9 @@ func (b *Block) slots(d int, fold bool) []slot {
 	if m.Gated {
 		up *= 2
 	}
+	if x := m.Experts; x != nil {
+		return append(s, x.slots(m.Width, d)...)
+	}
 	add(true, "up.w", d, up)
 	add(m.Bias, "up.b", up)
 	add(true, "down.w", m.Width, d)
@@ -98,7 +101,7 @@ func blockStage(b *Block, d int, fold bool, parts int) func(in []*node) []*node 
 		t.cos, t.sin = take(b.Attn.Rope != nil), take(b.Attn.Rope != nil)
 		t.bias = take(b.Attn.ALiBi != nil)
 		w := map[string]*node{}
-		for _, s := range b.slots(d, fold) {
+		for _, s := range b.stageSlots(d, fold) {
 			w[s.name] = widen(take(true))
 		}
 		g := &blockGraph{b: b, w: w, t: t, fold: fold}
@@ -135,6 +138,9 @@ func (g *blockGraph) build(x *node, parts int) []*node {
 		a = g.scaled(g.attention(n))
 		x = graph.Add(g.base(x, n), a)
 		n = g.norm(2, x)
+		if g.b.MLP.Experts != nil {
+			return g.sparse(x, n, a, parts)
+		}
 		m = g.scaled(g.mlp(n))
 		x = graph.Add(g.base(x, n), m)
 	case Par, Par1:

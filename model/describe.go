@@ -9,6 +9,7 @@ type Info struct {
 	Family     string
 	Params     int64 // weights, each stored matrix once
 	Body       int64 // weights outside embeddings and output matrix
+	Active     int64 // those of Body that one token meets: not the experts that it leaves out
 	Vocab      int   // rows of the output head
 	Width      int
 	Layers     int
@@ -61,7 +62,7 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 	}
 	all, emb := inv.params()
 	info := Info{
-		Family: f.Name, Params: all, Body: all - emb, Vocab: s.Vocab, Width: s.Width, Layers: len(s.Layers), Positions: s.Positions,
+		Family: f.Name, Params: all, Body: all - emb, Active: all - emb - s.idle(), Vocab: s.Vocab, Width: s.Width, Layers: len(s.Layers), Positions: s.Positions,
 		Tied: s.Head.Tied, Encoder: s.Encoder(), Headless: s.Head.None, Config: digest, Defaulted: cfg.Defaulted(), Accepted: accept,
 		Warnings: s.warnings,
 	}
@@ -71,7 +72,7 @@ func Describe(ck Source, accept ...string) (d *Description, err error) {
 			break
 		}
 	}
-	info.FLOP = func(T int) float64 { return s.flop(info.Body, T) }
+	info.FLOP = func(T int) float64 { return s.flop(info.Active, T) }
 	info.WeightSize = s.weightBytes(inv, false)
 	return &Description{Spec: s, Info: info, family: f, inventory: inv}, nil
 }

@@ -39,6 +39,8 @@ type Names struct {
 	// Block holds n1..n4, q k v or qkv, qn, kn, o, gate up or gateup, down; qn and kn
 	// with {h} where the gain of each head is a tensor of its own. A slot named
 	// after a form, "par.n1", counts for blocks of that form instead of "n1".
+	// In layers of experts: router, egate eup edown with {e}, and sgate sup sdown
+	// and sg for the shared expert and its gate.
 	Block    map[string]string
 	Final    string
 	Head     string
@@ -61,7 +63,7 @@ type Place struct{ Base, Head string }
 func families() []*Family {
 	return slices.Concat(
 		[]*Family{gptNeoX(), llama(), mistral(), qwen2(), qwen3()},
-		denseFamilies(), encoderFamilies(),
+		denseFamilies(), expertFamilies(), encoderFamilies(),
 	)
 }
 
@@ -72,6 +74,9 @@ func denseFamilies() []*Family {
 		bloom(), mpt(), stablelm(), starcoder2(), cohere(), cohere2(), granite(), smollm3(), glm4(),
 	}
 }
+
+// expertFamilies are the decoders with mixtures of experts.
+func expertFamilies() []*Family { return []*Family{mixtral(), qwen2MoE(), qwen3MoE(), olmoe()} }
 
 // encoderFamilies are the encoders with masked language models' heads.
 func encoderFamilies() []*Family { return []*Family{bert(), roberta(), distilbert()} }
@@ -180,6 +185,25 @@ func (f *Family) needs(s *Spec, base string) []need {
 			perHead("kn", a.KVHeads)
 		}
 		matrix(key+"o", at("o"), a.BiasO, d, a.Heads*a.HeadDim)
+		if x := m.Experts; x != nil {
+			matrix(key+"router", at("router"), false, x.N, d)
+			for e := range x.N {
+				i := strconv.Itoa(e)
+				for _, p := range []struct {
+					slot       string
+					rows, cols int
+				}{{"gate", m.Width, d}, {"up", m.Width, d}, {"down", d, m.Width}} {
+					matrix(expertKey(key, e, p.slot), strings.ReplaceAll(at("e"+p.slot), "{e}", i), false, p.rows, p.cols)
+				}
+			}
+			if x.Shared > 0 {
+				matrix(key+"sgate", at("sgate"), false, x.Shared, d)
+				matrix(key+"sup", at("sup"), false, x.Shared, d)
+				matrix(key+"sdown", at("sdown"), false, d, x.Shared)
+				matrix(key+"sg", at("sg"), false, 1, d)
+			}
+			continue
+		}
 		switch {
 		case m.Gated && n.Block["gateup"] != "":
 			matrix(key+"gateup", at("gateup"), m.Bias, 2*m.Width, d)

@@ -86,13 +86,14 @@ func (f *Family) storesHead(ts iter.Seq[weights.Info]) bool {
 	return false
 }
 
-// encoderSpec reads the keys that BERT and RoBERTa share.
-func encoderSpec(c *conf, headAct string) (*Spec, error) {
+// encoderSpec reads the keys that BERT and RoBERTa share; vocab is the size where
+// the key is missing, headAct the head's activation, "" for that of the blocks.
+func encoderSpec(c *conf, vocab int, headAct string) (*Spec, error) {
 	// BERT can be built as a decoder, which masks the future: another model.
 	c.onlyBool(false, "is_decoder", "add_cross_attention")
 	c.onlyString("position_embedding_type", "absolute")
 	z := encoderSizes{
-		vocab: c.IntOr("vocab_size", 30522), width: c.IntOr("hidden_size", 768), layers: c.IntOr("num_hidden_layers", 12),
+		vocab: c.IntOr("vocab_size", vocab), width: c.IntOr("hidden_size", 768), layers: c.IntOr("num_hidden_layers", 12),
 		heads: c.IntOr("num_attention_heads", 12), inner: c.IntOr("intermediate_size", 3072), positions: c.IntOr("max_position_embeddings", 512),
 		types: c.IntOr("type_vocab_size", 2), act: c.activation("hidden_act", "gelu"), eps: c.eps("layer_norm_eps", 1e-12), headsKey: "num_attention_heads",
 	}
@@ -115,7 +116,7 @@ func bert() *Family {
 		Says:  "encoder: all inputs see each other, norms after each part, learned positions, token types, masked-LM head; BERT, sentence encoders",
 		Keys:  encoderKeys(),
 		Names: n, Ignorable: encoderIgnorable("cls.seq_relationship.*"),
-		spec: func(c *conf) (*Spec, error) { return encoderSpec(c, "") },
+		spec: func(c *conf) (*Spec, error) { return encoderSpec(c, 30522, "") },
 	}
 }
 
@@ -129,7 +130,7 @@ func roberta() *Family {
 		Keys:  encoderKeys("pad_token_id"),
 		Names: n, Ignorable: encoderIgnorable(),
 		spec: func(c *conf) (*Spec, error) {
-			s, err := encoderSpec(c, GELU) // the head's activation is fixed
+			s, err := encoderSpec(c, 50265, GELU) // the head's activation is fixed
 			if err != nil {
 				return s, err
 			}

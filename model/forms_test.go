@@ -148,6 +148,14 @@ func forms() []form {
 			}
 			b.Attn.Rope = r
 		}},
+		{name: "experts renormalised", spec: func(s *Spec, b *Block) {
+			b.MLP.Experts = &Experts{N: 5, Top: 2, Normalise: true}
+		}},
+		{name: "experts shared sliding", spec: func(s *Spec, b *Block) {
+			b.Attn.Window = 37
+			b.MLP.Act = GELUTanh
+			b.MLP.Experts = &Experts{N: 7, Top: 3, Shared: 12}
+		}},
 		{name: "both ways types transform", spec: func(s *Spec, b *Block) {
 			b.Form, b.Norm, s.Final = PostNorm, ln, nil
 			b.Attn.Rope, b.Attn.Bidirectional, b.Attn.Bias, b.Attn.BiasO = nil, true, true, true
@@ -176,7 +184,8 @@ func (f form) build() (*Family, *Spec, *randomSource) {
 		Base: "m.", Embed: "embed", Positions: "pos", Types: "types", Transform: "transform", TransformNorm: "transformnorm", EmbedNorm: "embednorm", EmbedProj: "embedproj", HeadProj: "headproj",
 		Layer: "{l}.", Final: "final", Head: "head",
 		Block: map[string]string{"n1": "n1", "n2": "n2", "n3": "n3", "n4": "n4", "q": "q", "k": "k", "v": "v", "o": "o",
-			"qn": "qn", "kn": "kn", "gate": "gate", "up": "up", "down": "down"},
+			"qn": "qn", "kn": "kn", "gate": "gate", "up": "up", "down": "down",
+			"router": "router", "egate": "e{e}.gate", "eup": "e{e}.up", "edown": "e{e}.down", "sgate": "sgate", "sup": "sup", "sdown": "sdown", "sg": "sg"},
 	}}
 	s := &Spec{Family: "test", Vocab: 101, Width: 24, Positions: 1000, Final: &rms}
 	r := &Rope{Dim: 8}
@@ -243,7 +252,11 @@ func TestForms(t *testing.T) {
 func compareWithScalar(t *testing.T, m *Model, ref *scalar, ws []Window) {
 	t.Helper()
 	var taps []Tap
+	sparse := m.spec.Kinds[0].MLP.Experts != nil
 	for _, name := range Taps() {
+		if name == TapMLPAct && sparse {
+			continue // experts share none
+		}
 		taps = append(taps, Tap{Name: name})
 	}
 	got := make([]map[string][]float32, len(ws))
@@ -267,6 +280,9 @@ func compareWithScalar(t *testing.T, m *Model, ref *scalar, ws []Window) {
 		order = append(order, stateKey(TapResidPost, 0))
 		for l := range m.spec.Layers {
 			for _, tap := range []string{TapResidPre, TapAttnOut, TapMLPAct, TapMLPOut, TapResidPost} {
+				if tap == TapMLPAct && sparse {
+					continue
+				}
 				order = append(order, stateKey(tap, l+1))
 			}
 		}

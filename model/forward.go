@@ -88,7 +88,9 @@ func (m *Model) layer(b batch, l int, ws []*tensors.Tensor, x *tensors.Tensor, r
 	for _, t := range ts {
 		in = append(in, t)
 	}
-	for _, t := range ws {
+	block := &m.spec.Kinds[kind]
+	tail := len(ws) - block.tailSlots()
+	for _, t := range ws[:tail] {
 		in = append(in, t)
 	}
 	if in[0], err = m.eng.donate(x); err != nil {
@@ -100,6 +102,11 @@ func (m *Model) layer(b batch, l int, ws []*tensors.Tensor, x *tensors.Tensor, r
 		return nil, err
 	}
 	x, out = out[0], out[1:]
+	if block.MLP.Experts != nil {
+		if out, err = m.mixture(b, block, ws[tail:], x, out); err != nil {
+			return x, err
+		}
+	}
 	defer free(out...)
 	for i, w := range [][][]want{r.plan.attn, r.plan.mlp, r.plan.act} {
 		if parts&(1<<i) == 0 {

@@ -177,6 +177,9 @@ func (r *reader) blockSlots(f *Family, s *Spec, l int, fold bool) (map[string]ma
 		return nil, err
 	}
 	put("o", a.Heads*a.HeadDim, nil, o)
+	if m.Experts != nil {
+		return out, r.expertSlots(m, key, d, gain[up], out, put)
+	}
 	ups := []part{}
 	for _, n := range map[bool][]string{true: {"gate", "up"}, false: {"up"}}[m.Gated] {
 		if m.Gated && f.Names.Block["gateup"] != "" { // gate first, then up, in one matrix

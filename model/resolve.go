@@ -159,6 +159,9 @@ func asFloats(x []float64) []Float {
 const (
 	maxHeads = 1 << 16 // heads, and channels of one
 	maxSize  = 1 << 28 // vocabulary, widths, positions
+	// Experts of a layer, and of all layers.
+	maxExperts        = 1 << 10
+	maxExpertMatrices = 1 << 17
 )
 
 // validate refuses a Spec whose numbers contradict each other.
@@ -187,6 +190,14 @@ func (s *Spec) validate() error {
 			return bad("head_dim: %d, want an even number where positions are rotated", a.HeadDim)
 		case m.Width <= 0:
 			return bad("intermediate_size: %d, want at least 1", m.Width)
+		case m.Experts != nil && (m.Experts.N < 1 || m.Experts.N > maxExperts || m.Experts.N*len(s.Layers) > maxExpertMatrices):
+			return bad("%d experts in %d layers: want 1 to %d, and no more than %d in all", m.Experts.N, len(s.Layers), maxExperts, maxExpertMatrices)
+		case m.Experts != nil && (s.Kinds[i].Form != Seq || s.Kinds[i].Residual != 0 || !m.Gated):
+			return bad("experts in a block of another form than Llama's")
+		case m.Experts != nil && (m.Experts.Top < 1 || m.Experts.Top > m.Experts.N):
+			return bad("num_experts_per_tok: %d, want 1 to the number of experts, %d", m.Experts.Top, m.Experts.N)
+		case m.Experts != nil && (m.Experts.Shared < 0 || m.Experts.Shared > maxSize):
+			return bad("shared_expert_intermediate_size: %d, want 1 to %d", m.Experts.Shared, maxSize)
 		case a.Window < 0:
 			return bad("sliding_window: %d, want at least 1 or null", a.Window)
 		}

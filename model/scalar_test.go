@@ -330,6 +330,9 @@ func (m *scalar) attention(a *Attn, l int, x vec) vec {
 
 func (m *scalar) mlp(p *MLP, l int, x vec) (out, act vec) {
 	key := fmt.Sprintf("%d.", l)
+	if p.Experts != nil {
+		return m.experts(p, key, x), nil
+	}
 	for _, xt := range x {
 		var up, gate []float64
 		switch {
@@ -354,6 +357,54 @@ func (m *scalar) mlp(p *MLP, l int, x vec) (out, act vec) {
 		out = append(out, m.linear(key+"down", h, m.s.Width, upTo(m.s.Width)))
 	}
 	return out, act
+}
+
+// experts is the mixture: softmax over all experts, the largest few, their
+// outputs weighted, then the shared expert times a sigmoid.
+func (m *scalar) experts(p *MLP, key string, x vec) (out vec) {
+	e := p.Experts
+	one := func(prefix string, xt []float64, width int) []float64 {
+		h := m.linear(prefix+"up", xt, width, upTo(width))
+		for i, g := range m.linear(prefix+"gate", xt, width, upTo(width)) {
+			h[i] *= m.act(p.Act, g)
+		}
+		return m.linear(prefix+"down", h, m.s.Width, upTo(m.s.Width))
+	}
+	for _, xt := range x {
+		scores := m.linear(key+"router", xt, e.N, upTo(e.N))
+		all := 0.0
+		for _, s := range scores {
+			all += math.Exp(s)
+		}
+		taken, sum := map[int]bool{}, 0.0
+		for range e.Top {
+			best := -1
+			for i, s := range scores {
+				if !taken[i] && (best < 0 || s > scores[best]) {
+					best = i
+				}
+			}
+			taken[best] = true
+			sum += math.Exp(scores[best])
+		}
+		if !e.Normalise {
+			sum = all
+		}
+		y := make([]float64, m.s.Width)
+		for i := range taken {
+			for c, v := range one(fmt.Sprintf("%se%d.", key, i), xt, p.Width) {
+				y[c] += math.Exp(scores[i]) / sum * v
+			}
+		}
+		if e.Shared > 0 {
+			gate := 1 / (1 + math.Exp(-m.linear(key+"sg", xt, 1, upTo(1))[0]))
+			for c, v := range one(key+"s", xt, e.Shared) {
+				y[c] += gate * v
+			}
+		}
+		out = append(out, y)
+	}
+	return out
 }
 
 // states are the values of one window at every boundary, by tap and layer.

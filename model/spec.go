@@ -149,13 +149,16 @@ const (
 	ReLU     = "relu"
 )
 
-// MLP is down(act(up x)) or, gated, down(act(gate x) * up x).
+// MLP is down(act(up x)) or, gated, down(act(gate x) * up x). With Experts it is
+// one of them, of which each token takes a few.
 type MLP struct {
-	Width    int    `json:"width"`
+	Width    int    `json:"width"` // of one expert
 	Act      string `json:"act"`
 	Gated    bool   `json:"gated,omitempty"`
 	Bias     bool   `json:"bias,omitempty"`      // on up and gate
 	BiasDown bool   `json:"bias_down,omitempty"` // on down
+	// Experts: the output is the weighted sum of the chosen experts' outputs.
+	Experts *Experts `json:"experts,omitempty"`
 }
 
 // Head turns the last hidden state into logits.

@@ -54,6 +54,9 @@ func (s *Spec) TapLayers(name string) (layers []int, width int, err error) {
 	case TapResidPre, TapAttnOut, TapMLPOut:
 		return seqRows(1, L), s.Width, nil
 	case TapMLPAct:
+		if slices.ContainsFunc(s.Kinds, func(b Block) bool { return b.MLP.Experts != nil }) {
+			return nil, 0, fault.Usagef("model: tap %q: each token takes experts of its own, which share no input of a down projection", name)
+		}
 		return seqRows(1, L), s.Kinds[0].MLP.Width, nil
 	case TapFinalNorm:
 		return []int{L}, s.headWidth(), nil

@@ -133,7 +133,7 @@ func TestDefaults(t *testing.T) {
 	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range denseFamilies() {
+	for _, f := range slices.Concat(denseFamilies(), expertFamilies(), encoderFamilies()) {
 		full, ok := all[f.Name]
 		if !ok {
 			if f.Name != "gemma3" && f.Name != "cohere" { // the text part of another; rope_theta has no default

@@ -138,10 +138,24 @@ VARIANTS = [
            tie_word_embeddings=False)),
     ("glm4-no-bias", "no biases, another share of each head, tied",
      llama(model_type="glm4", head_dim=8, attention_bias=False, partial_rotary_factor=0.75, tie_word_embeddings=True, rms_norm_eps=1e-3)),
+    ("mixtral-sliding", "a window, heads of a size of their own, three of five experts",
+     llama(model_type="mixtral", head_dim=10, sliding_window=9, num_local_experts=5, num_experts_per_tok=3, rope_theta=500.0, rms_norm_eps=1e-3)),
+    ("qwen2_moe-steps", "every second layer has experts, even layers slide, no bias, renormalised weights",
+     llama(model_type="qwen2_moe", num_hidden_layers=4, decoder_sparse_step=2, num_experts=5, num_experts_per_tok=2, moe_intermediate_size=20,
+           shared_expert_intermediate_size=28, norm_topk_prob=True, qkv_bias=False, use_sliding_window=True, sliding_window=9, max_window_layers=3)),
+    ("qwen2_moe-layers", "layer_types, a layer without experts, exact GELU, tied",
+     llama(model_type="qwen2_moe", num_hidden_layers=3, mlp_only_layers=[1], num_experts=4, num_experts_per_tok=1, moe_intermediate_size=20, hidden_act="gelu",
+           shared_expert_intermediate_size=28, use_sliding_window=True, sliding_window=9, tie_word_embeddings=True,
+           layer_types=["full_attention", "sliding_attention", "full_attention"])),
+    ("qwen3_moe-window", "all layers slide, biases, weights as they are, one dense layer",
+     llama(model_type="qwen3_moe", num_hidden_layers=3, head_dim=10, mlp_only_layers=[0], num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20,
+           norm_topk_prob=False, attention_bias=True, use_sliding_window=True, sliding_window=9)),
+    ("olmoe-clip", "clip after the norm, grouped keys, biases, renormalised weights, tied",
+     llama(model_type="olmoe", num_experts=5, num_experts_per_tok=2, norm_topk_prob=True, clip_qkv=1.1, attention_bias=True, tie_word_embeddings=True)),
 ]
 
 FAMILIES = ["gpt2", "gpt_neo", "gptj", "olmo", "olmo2", "olmo3", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "opt", "falcon", "bloom", "mpt",
-            "stablelm", "starcoder2", "cohere2", "granite", "smollm3", "glm4"]
+            "stablelm", "starcoder2", "cohere2", "granite", "smollm3", "glm4", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "bert", "roberta", "distilbert"]
 
 
 def unit(name, n):
@@ -162,6 +176,24 @@ def build(config, dtype=torch.float32):
     return ref.build(config, dtype, attention)
 
 
+def stored(model):
+    """Name, values and dimensions of each tensor as checkpoints hold them: experts one by one, which transformers 5 keeps joined."""
+    mixtral = model.config.get_text_config().model_type == "mixtral"
+    for name, p in model.named_parameters():
+        if mixtral:
+            name = name.replace(".mlp.", ".block_sparse_moe.")
+        if ".experts." not in name:
+            yield name, p.data
+            continue
+        base, what = name.rsplit(".", 1)
+        for e, x in enumerate(p.data):
+            half = x.shape[0] // 2
+            parts = {"gate_proj": x[:half], "up_proj": x[half:]} if what == "gate_up_proj" else {"down_proj": x}
+            for part, values in parts.items():
+                part = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}[part] if mixtral else part
+                yield f"{base}.{e}.{part}.weight", values
+
+
 def sizes(model):
     """center and scale of each tensor: those of the reference checkpoints."""
     gain = dict(ref.GAIN)
@@ -170,10 +202,10 @@ def sizes(model):
     embed, stream = embedding(model, text, gain)
     minus_one = kind in ref.STORED_MINUS_ONE
     out = {}
-    for name, p in model.named_parameters():
+    for name, p in stored(model):
         if "vision" in name or "multi_modal" in name:
             continue
-        k, center = ref.kind_of(name), 0.0
+        k, center = ref.kind_of(name.replace("block_sparse_moe", "mlp").replace(".w2.", ".down_proj.")), 0.0
         fan_in = p.shape[0] if kind == "gpt2" and p.dim() == 2 and k in ("qkv", "out", "inner") else p.shape[-1]
         if name.endswith("bias"):
             sd = gain["norm_bias"] if k in ("norm", "qk_norm") else gain["bias"] * (stream if k == "out" else 1.0)
@@ -204,11 +236,11 @@ def embedding(model, text, gain):
 
 
 def fill(model, tensors):
-    for name, p in model.named_parameters():
+    for name, p in stored(model):
         if name in tensors:
             dims, center, scale = tensors[name]
             x = np.float32(center) + np.float32(scale) * unit(name, math.prod(dims))
-            p.data.copy_(torch.from_numpy(x.reshape(dims)))
+            p.copy_(torch.from_numpy(x.reshape(dims)))
 
 
 def sharpen(model, tensors, sequence):
