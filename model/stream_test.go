@@ -24,7 +24,9 @@ func everything(t *testing.T, m *Model, ws []Window) ([]Scores, map[string][]flo
 	states := map[string][]float32{}
 	var taps []Tap
 	for _, name := range Taps() {
-		taps = append(taps, Tap{Name: name})
+		if _, _, err := m.TapLayers(name); err == nil { // mixtures of experts lack one
+			taps = append(taps, Tap{Name: name})
+		}
 	}
 	err := m.Run(context.Background(), each(ws), Job{Score: &ScoreOptions{Moments: true, TopK: 3}, Taps: taps,
 		Emit: func(w Window, s Scores) error {
