@@ -249,13 +249,3 @@ func (f *assocFlags) finish(rs []probes.Result, inputs []probes.Input, more extr
 	}
 	return f.app.results(rs, f.out)
 }
-
-// openData reads a file of a slot with a reader of the library.
-func openData[T any](path string, read func(io.Reader, string) (T, error)) (out T, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return out, fault.Inputf("no-file", "--data: %w", err)
-	}
-	defer f.Close()
-	return read(f, path)
-}

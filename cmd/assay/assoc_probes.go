@@ -104,14 +104,14 @@ func (f *assocFlags) iatSets(names []string) ([]iat.Set, error) {
 	}
 	var all []iat.Set
 	for _, p := range f.slots["iat"] {
-		s, err := openData(p, iat.ReadCSV)
+		s, err := openData("iat", p, iat.ReadCSV)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, s...)
 	}
 	for _, p := range f.slots["wordsets"] {
-		ts, err := openData(p, weat.ReadTests)
+		ts, err := openData("wordsets", p, weat.ReadTests)
 		if err != nil {
 			return nil, err
 		}
@@ -222,9 +222,9 @@ func (f *assocFlags) swapItems(races, genders []string) ([]swap.Item, error) {
 	case filled != "" && own != "":
 		return nil, fault.Usagef("--data: found discrim and templates, want one of them")
 	case filled != "":
-		return openData(filled, swap.ReadFilled)
+		return openData("discrim", filled, swap.ReadFilled)
 	case own != "":
-		ts, err := openData(own, swap.ReadTemplates)
+		ts, err := openData("templates", own, swap.ReadTemplates)
 		if err != nil {
 			return nil, err
 		}
@@ -302,9 +302,9 @@ func (f *assocFlags) pairsData() ([]pairs.Pair, error) {
 	}
 	switch {
 	case path[0] != "" && len(f.data) == 1:
-		return openData(path[0], pairs.ReadCrows)
+		return openData("crows", path[0], pairs.ReadCrows)
 	case path[1] != "" && len(f.data) == 1:
-		return openData(path[1], pairs.ReadContrasts)
+		return openData("contrasts", path[1], pairs.ReadContrasts)
 	case path[2] != "" && path[3] != "" && len(f.data) == 2:
 		var fs [2]*os.File
 		for i, p := range path[2:] {
@@ -342,7 +342,7 @@ opposite terms cancel and the form that does not. Descriptive (tier C).`,
 			if path == "" {
 				return fault.Usagef("--data: want stereoset=FILE")
 			}
-			ts, err := openData(path, pairs.ReadStereoSet)
+			ts, err := openData("stereoset", path, pairs.ReadStereoSet)
 			if err != nil {
 				return err
 			}
@@ -424,7 +424,7 @@ func (f *assocFlags) bbqItems() ([]bbq.Item, error) {
 	}
 	var items []bbq.Item
 	for _, p := range f.slots["bbq"] {
-		is, err := openData(p, bbq.Read)
+		is, err := openData("bbq", p, bbq.Read)
 		if err != nil {
 			return nil, err
 		}
