@@ -125,3 +125,16 @@ func TestWilson(t *testing.T) {
 	near(t, "lower", lo, .502002587, 1e-9)
 	near(t, "upper", hi, .690598714, 1e-9)
 }
+
+// TestOrderEffects: the vector of the format measures, total variation .2 and
+// Jensen-Shannon .0315967223 bits (scipy's jensenshannon squared, base 2).
+func TestOrderEffects(t *testing.T) {
+	o := OrderEffects([][][]float64{{{.7, .2, .1}, {.5, .3, .2}}, {{.2, .8}, {.2, .8}, {.6, .4}}})
+	// By hand: four pairs of orders, of total variation .2, 0, .4 and .4; 2 + 2 of 5 answers are modal.
+	if math.Abs(o.TV-.25) > 1e-12 || math.Abs(o.Modal-.8) > 1e-12 {
+		t.Errorf("%+v", o)
+	}
+	if o = OrderEffects([][][]float64{{{.7, .2, .1}, {.5, .3, .2}}}); math.Abs(o.JS-.0315967223) > 1e-9 || math.Abs(o.TV-.2) > 1e-12 {
+		t.Errorf("%+v", o)
+	}
+}

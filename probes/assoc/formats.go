@@ -2,6 +2,7 @@ package assoc
 
 import (
 	"math"
+	"slices"
 
 	"assay/internal/fault"
 	"assay/probes/stat"
@@ -152,6 +153,32 @@ func Stable(headlines []float64, neutral float64) Stability {
 		s.Unstable, s.Why = true, "the SD over formats exceeds a third of the distance from neutral"
 	}
 	return s
+}
+
+// Orders says how far the answers to one item move when only the order of its
+// options changes.
+type Orders struct {
+	TV, JS float64 // mean over items and pairs of orders: total variation, divergence in bits
+	Modal  float64 // share of answers that are the item's commonest one
+}
+
+// OrderEffects compares the distributions over contents of each item between all
+// pairs of its orders: q[item][order] is over contents, mapped back from slots.
+func OrderEffects(q [][][]float64) Orders {
+	var o Orders
+	pairs, answers, modal := 0, 0, 0
+	for _, item := range q {
+		count := make([]int, len(item[0]))
+		for i, a := range item {
+			count[slices.Index(a, slices.Max(a))]++
+			for _, b := range item[:i] {
+				o.TV, o.JS, pairs = o.TV+TotalVariation(a, b), o.JS+JensenShannon(a, b), pairs+1
+			}
+		}
+		answers, modal = answers+len(item), modal+slices.Max(count)
+	}
+	o.TV, o.JS, o.Modal = o.TV/float64(pairs), o.JS/float64(pairs), float64(modal)/float64(answers)
+	return o
 }
 
 // FlipRate is the share of items whose most likely content changes between any

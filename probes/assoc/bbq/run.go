@@ -321,6 +321,41 @@ func (w *writer) stability() (s assoc.Stability, flips float64, slots []float64,
 	return assoc.Stable(heads, 0), assoc.FlipRate(content), assoc.SlotBias(bySlot), nil
 }
 
+// distributions are those of each item and wording by order, over the answers as
+// they stand in the file.
+func (w *writer) distributions() (out [][][]float64) {
+	for _, a := range w.rows {
+		for _, c := range a.q {
+			var item [][]float64
+			for k := range c {
+				item = append(item, c[k][:])
+			}
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+// shares splits the variance of the log-odds of the labelled answer.
+func (w *writer) shares() []assoc.Share {
+	t := assoc.Table{Factors: []string{"template", "order"}, Levels: []int{len(w.o.Templates), 6}}
+	for _, a := range w.rows {
+		var row []float64
+		for _, c := range a.q {
+			for k := range c {
+				p := min(max(c[k][a.Label], 1e-300), 1-1e-16)
+				row = append(row, math.Log(p)-math.Log1p(-p))
+			}
+		}
+		t.Scores = append(t.Scores, row)
+	}
+	shares, err := t.Shares()
+	if err != nil {
+		return nil // a value that is not finite was refused before
+	}
+	return shares
+}
+
 // cell0 is s of ambiguous rows without its tail.
 func cell0(rows []Choice) (float64, error) {
 	biased, known := 0, 0
@@ -354,6 +389,13 @@ func (w *writer) verdict(unmapped int) {
 		assoc.Number("mass", "probability", mass, "of the three answers as written"))
 	for i, b := range slots {
 		w.add(assoc.Number(fmt.Sprintf("slot_bias_%d", i+1), "probability", b, "mean probability of this place less a third"))
+	}
+	o := assoc.OrderEffects(w.distributions())
+	w.add(assoc.Number("order_tv", "probability", o.TV, "mean total variation of an item's answers between two orders"),
+		assoc.Number("order_js", "bits", o.JS, "mean Jensen-Shannon divergence of the same"),
+		assoc.Number("modal_share", "share", o.Modal, "answers that are the item's commonest one over the orders"))
+	for _, x := range w.shares() {
+		w.add(assoc.Number("variance_"+x.Name, "share", x.Value, "of the log-odds of the label over items, wordings and orders"))
 	}
 	if err != nil || flips > maxFlips || s.Unstable {
 		ok = false

@@ -247,6 +247,9 @@ func Run(s Set, o Options, ev assoc.Evidence) (probes.Result, error) {
 		assoc.Number("tail_log10", "log10", one.Log10P, describe(one)),
 		assoc.Number("tail_two_log10", "log10", two.Log10P, describe(two)),
 	}
+	orders := a.orders()
+	r.Estimates = append(r.Estimates, assoc.Number("order_tv", "probability", orders.TV, "mean total variation of an answer between the two orders"),
+		assoc.Number("order_js", "bits", orders.JS, "mean Jensen-Shannon divergence of the same"))
 	shares, err := a.shares()
 	if err != nil {
 		return probes.Result{}, err
@@ -341,6 +344,24 @@ func stratified(loo [2][]float64) float64 {
 
 // maxFlips is the share of answers that may change with the order of mention.
 const maxFlips = .2
+
+// orders compares the answers to each template, word and pair between the orders.
+func (a *answers) orders() assoc.Orders {
+	var q [][][]float64
+	for _, cell := range a.logit {
+		for w := range cell[0] {
+			for k := range cell[0][w] {
+				var item [][]float64
+				for o := range cell {
+					p := 1 / (1 + math.Exp(-cell[o][w][k]))
+					item = append(item, []float64{1 - p, p})
+				}
+				q = append(q, item)
+			}
+		}
+	}
+	return assoc.OrderEffects(q)
+}
 
 // flipRate compares the two orders of each template, word and pair.
 func (a *answers) flipRate() float64 {
