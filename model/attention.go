@@ -12,6 +12,9 @@ func (g *blockGraph) attention(x *node) *node {
 	a := &g.b.Attn
 	B, T := x.Shape().Dim(0), x.Shape().Dim(1)
 	H, K, hd := a.Heads, a.KVHeads, a.HeadDim
+	if g.piece == pieceAfter {
+		return dense(g.attended, g.w["o.w"], g.w["o.b"])
+	}
 	q, k, v := g.project(x)
 	n := a.QKNorm
 	if n != nil && n.First {
@@ -26,9 +29,18 @@ func (g *blockGraph) attention(x *node) *node {
 	heads := func(x *node, n int) *node { // [B, T, n*hd] -> [B, n, T, hd]
 		return graph.TransposeAllAxes(graph.Reshape(x, B, T, n, hd), 0, 2, 1, 3)
 	}
-	q, k, v = g.rotate(heads(q, H), B*H, T), g.rotate(heads(k, K), B*K, T), heads(v, K)
+	q, k, v = heads(q, H), heads(k, K), heads(v, K)
+	if g.piece == pieceBefore {
+		q, k = g.rotateRows(q), g.rotateRows(k)
+	} else {
+		q, k = g.rotate(q, B*H, T), g.rotate(k, B*K, T)
+	}
 	if !g.b.scaleInWeights(g.fold) && !g.b.scaleInNorm(g.fold) {
 		q = graph.MulScalar(q, float64(a.Scale))
+	}
+	g.q, g.k, g.v = q, k, v
+	if g.piece == pieceBefore {
+		return nil
 	}
 	o := g.attend(q, k, v, B, T)
 	return dense(graph.Reshape(o, B, T, H*hd), g.w["o.w"], g.w["o.b"])

@@ -115,6 +115,10 @@ type blockGraph struct {
 	t    tables
 	fold bool  // gains and the attention scale are in the weights
 	act  *node // input of the down projection
+
+	q, k, v  *node // of attention, by heads and rotated
+	piece    piece // of the block that is built: generation cuts it at attention
+	attended *node // pieceAfter: what attention gave
 }
 
 func (g *blockGraph) norm(i int, x *node) *node {
@@ -176,6 +180,9 @@ func (g *blockGraph) build(x *node, parts int) []*node {
 	}
 	if parts&partAct != 0 {
 		out = append(out, g.act)
+	}
+	if parts&partKV != 0 {
+		out = append(out, g.k, g.v)
 	}
 	return out
 }

@@ -26,7 +26,10 @@ func (r *Rope) long(n int) bool { return r != nil && r.Long != nil && n > r.Orig
 // 0..T-1: channel c of the first half rotates with channel c of the second,
 // whose sine is positive. Channels that are not rotated have cos 1, sin 0.
 // Angles are float64, rounded once.
-func (r *Rope) table(T, hd int, long bool, cos, sin []float32) {
+func (r *Rope) table(T, hd int, long bool, cos, sin []float32) { r.rows(0, T, hd, long, cos, sin) }
+
+// rows is table for positions from, from+1, ... from+T-1.
+func (r *Rope) rows(from, T, hd int, long bool, cos, sin []float32) {
 	freq, half := r.Freq, hd/2
 	if long {
 		freq = r.Long
@@ -38,7 +41,7 @@ func (r *Rope) table(T, hd int, long bool, cos, sin []float32) {
 	clear(sin)
 	for t := range T {
 		for c := range r.Dim / 2 {
-			s, k := math.Sincos(float64(t) * float64(freq[c]))
+			s, k := math.Sincos(float64(from+t) * float64(freq[c]))
 			a, b := t*hd+c, t*hd+half+c
 			if cos != nil {
 				cos[a], cos[b] = float32(k*factor), float32(k*factor)
