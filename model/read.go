@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -29,8 +30,10 @@ func (m *Model) read(r *reader) error {
 	if !m.stream {
 		m.layers = make([][]*tensors.Tensor, len(m.spec.Layers))
 		err := parallel(len(m.layers), runtime.GOMAXPROCS(0), func(l int) (err error) {
-			m.layers[l], err = m.readLayer(r, l)
-			return err
+			if m.layers[l], err = m.readLayer(r, l); err != nil {
+				return err
+			}
+			return r.drop(r.inv.layer(l))
 		})
 		if err != nil {
 			return err
@@ -39,7 +42,19 @@ func (m *Model) read(r *reader) error {
 	if err := m.readEmbed(r); err != nil {
 		return err
 	}
-	return m.readHead(r)
+	if err := m.readHead(r); err != nil || m.stream {
+		return err
+	}
+	return r.drop(slices.Collect(maps.Values(r.inv.names)))
+}
+
+// drop tells a mapped source that tensors were copied: their pages need not stay
+// in memory beside the copies.
+func (r *reader) drop(names []string) error {
+	if src, ok := r.src.(interface{ Drop(names ...string) error }); ok {
+		return src.Drop(names...)
+	}
+	return nil
 }
 
 // readLayer reads the parameters of layer l, in the order of its slots.
