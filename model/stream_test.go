@@ -236,3 +236,38 @@ func TestStreamChanged(t *testing.T) {
 		t.Errorf("error %v, want class Retry, code changed", err)
 	}
 }
+
+// TestStreamForecast: a model of 7 billion weights in 16 bits needs less than 8 GiB layer
+// by layer, on up to 8 cores.
+func TestStreamForecast(t *testing.T) {
+	src, err := Synthetic([]byte(Shapes()["llama-7b"]), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Describe(half{src})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, inflight := range []int{1, 2, 4, 8} {
+		m := &Model{spec: d.Spec, opts: Options{BatchTokens: DefaultBatchTokens}, stream: true, limit: 8 << 30, inflight: inflight,
+			source: &reader{ctx: context.Background(), src: half{src}, inv: d.inventory}}
+		if err := m.admit(); err != nil || m.Forecast(512).Total() > 8<<30 || m.Weights() != WeightsStream {
+			t.Errorf("%d batches at once: %v, %+v", inflight, err, m.Forecast(512))
+		}
+		if inflight == 2 && (!m.streamAhead || m.inflight != 2 || m.Forecast(512).States < 4*int64(minStreamTokens)*4096) {
+			t.Errorf("two cores: ahead %t, %d batches, %+v; want all of it to fit", m.streamAhead, m.inflight, m.Forecast(512))
+		}
+	}
+}
+
+// half gives a source's matrices in place, as a file in 16 bits does; their values are
+// never read.
+type half struct{ Source }
+
+func (h half) Raw(name string) ([]byte, weights.Info, error) {
+	all := slices.Collect(h.Tensors())
+	i := slices.IndexFunc(all, func(t weights.Info) bool { return t.Name == name })
+	info := all[i]
+	info.DType = weights.BF16
+	return []byte{0, 0}, info, nil
+}

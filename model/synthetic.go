@@ -92,5 +92,7 @@ func Shapes() map[string]string {
 		"gpt_neox-410m": neox(1024, 24, 16, 4096),
 		"llama-135m":    llama(49152, 576, 30, 9, 3, 1536, true),
 		"llama-1.1b":    llama(32000, 2048, 22, 32, 4, 5632, false),
+		"llama-3b":      llama(32000, 3072, 28, 24, 8, 8192, false),
+		"llama-7b":      llama(32000, 4096, 32, 32, 32, 11008, false),
 	}
 }

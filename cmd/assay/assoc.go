@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 	"assay/model/trace/window"
 	"assay/probes"
 	"assay/probes/assoc"
+	"assay/tokenize"
+	"assay/tokenize/chat"
 
 	"github.com/spf13/cobra"
 )
@@ -41,7 +44,7 @@ type assocFlags struct {
 func newProbe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "probe NAME [CKPT]",
-		Short: "Does the checkpoint's behaviour change when only the group changes",
+		Short: "Smaller tests: biased behaviour, health and content of hidden states",
 		Long: `probe asks a checkpoint questions whose answers should not depend on a group, and
 reads its log-probabilities (nothing is sampled or parsed):
 
@@ -51,7 +54,17 @@ reads its log-probabilities (nothing is sampled or parsed):
   stereoset      stereotype, anti-stereotype and unrelated sentences
   bbq            multiple choice that the text informs or leaves open
 
-The answers are kept in --evidence FILE, from which the same command without a
+and reads hidden states (assay states), of one checkpoint or two:
+
+  state-health      collapsed, dominated by a few units, blown up
+  lens              from which layer on the answer is readable
+  unit-screen       units that share most with a label
+  sparse-probe      whether few units are enough
+  direction         fit a direction on some texts, use it on others
+  group-similarity  mean cosine between two groups
+  picture           components, held-out axis and separation by layer
+
+Answers are kept in --evidence FILE, from which the same command without a
 checkpoint recomputes the result. --plan prints what would be asked and stops.`,
 		Example: `  assay probe iat ./pythia-70m --set racism
   assay probe pairs ./pythia-70m --data crows=crows_pairs_anonymized.csv --evidence answers.jsonl
@@ -60,6 +73,7 @@ checkpoint recomputes the result. --plan prints what would be asked and stops.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newProbeIAT(a), newProbeSwap(a), newProbePairs(a), newProbeStereo(a), newProbeBBQ(a))
+	cmd.AddCommand(newProbeHealth(a), newProbeLens(a), newProbeScreen(a), newProbeSparse(a), newProbeDirection(a), newProbeSimilarity(a), newProbePicture(a))
 	return cmd
 }
 
@@ -140,11 +154,18 @@ func (f *assocFlags) answered(ctx context.Context, args []string, requests []ass
 		return nil, nil, err
 	}
 	now := answer.Header{Weights: s.digests.Weights, Config: s.info.Config, Tokenizer: s.tok.Digest(), PrefixIDs: policy.PrefixIDs}
-	if len(have) > 0 && (h.Weights != now.Weights || h.Config != now.Config || h.Tokenizer != now.Tokenizer || !slices.Equal(h.PrefixIDs, now.PrefixIDs)) {
-		return nil, nil, fault.Inputf("digest", "probe: %s: found answers of other weights, tokenizer or ids in front than %s has", f.evidence, args[0]).
+	o := answer.Options{Prefix: policy.PrefixIDs, Limit: s.info.Positions, Encoder: s.info.Encoder}
+	if slices.ContainsFunc(requests, func(r assoc.Request) bool { return r.Chat }) {
+		shut, err := f.openChat(s, &o, &now)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer shut()
+	}
+	if len(have) > 0 && !h.Same(now) {
+		return nil, nil, fault.Inputf("digest", "probe: %s: found answers of other weights, tokenizer, chat template or ids in front than %s has", f.evidence, args[0]).
 			Hint("name another file, or leave the checkpoint out to read this one")
 	}
-	o := answer.Options{Prefix: policy.PrefixIDs, Limit: s.info.Positions, Encoder: s.info.Encoder}
 	if o.Encoder {
 		o.Suffix = score.Suffix(s.tok, false)
 		id, ok := s.tok.Mask()
@@ -177,12 +198,38 @@ func (f *assocFlags) answered(ctx context.Context, args []string, requests []ass
 	for id, a := range have {
 		got[id] = a
 	}
+	if now.Template == "" {
+		now.Template = h.Template
+	}
 	if f.evidence != "" {
 		if err := writeFile(f.evidence, func(w io.Writer) error { return answer.Write(w, now, got) }); err != nil {
 			return nil, nil, err
 		}
 	}
 	return got, inputs, nil
+}
+
+// openChat opens the chat template and a tokenizer that reads special tokens in what
+// it renders.
+func (f *assocFlags) openChat(s *session, o *answer.Options, h *answer.Header) (shut func(), err error) {
+	if f.wording.chat.template == "" {
+		return nil, fault.Usagef("--templates: found a wording with a system prompt, which wants a chat template: name one with --template auto")
+	}
+	t, co, err := f.wording.chat.open(s.tok.File)
+	if err != nil {
+		return nil, err
+	}
+	co.Generation = true
+	tok, err := tokenize.Open(s.tok.Path(), tokenize.Options{Specials: tokenize.SpecialsParse, Vocab: s.info.Vocab})
+	if err != nil {
+		return nil, err
+	}
+	o.Chat = func(system, user string) (string, error) { return t.Render(chat.Turns(system, "", user), co) }
+	o.ChatEncoder = tok
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s\x00%v\x00%s", t.Source(), co.Vars, co.Date)
+	h.Template = fmt.Sprintf("sha256:%x", sum.Sum(nil))
+	return func() { _ = tok.Close() }, nil
 }
 
 func (f *assocFlags) readEvidence() (h answer.Header, m assoc.Map, err error) {

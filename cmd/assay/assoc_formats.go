@@ -19,13 +19,63 @@ import (
 
 // wordingFlags choose how questions are put.
 type wordingFlags struct {
-	formats, file string
+	formats, file, system string
+	chat                  chatFlags
 }
 
 func (w *wordingFlags) register(cmd *cobra.Command, fields string) {
 	fl := cmd.Flags()
-	fl.StringVar(&w.formats, "formats", "default", "wordings to average: default, all, or one (tier C: what wording decides cannot be seen)")
+	fl.StringVar(&w.formats, "formats", "default", "wordings to average: default, all (with --template also plain text, with --system also without), or one (tier C: what wording decides cannot be seen)")
 	fl.StringVar(&w.file, "templates", "", "own wordings (.jsonl): "+fields)
+	fl.StringVar(&w.system, "system", "", "system prompt, with --template")
+	w.chat.register(fl)
+}
+
+// voices are the ways in which every wording is put.
+func (w *wordingFlags) voices() ([]assoc.Voice, error) {
+	if w.chat.template == "" {
+		if w.system != "" {
+			return nil, fault.Usagef("--system: want --template too: plain text has no system prompt")
+		}
+		return []assoc.Voice{{}}, nil
+	}
+	out := []assoc.Voice{{Chat: true, System: w.system}}
+	if w.formats == "all" {
+		if w.system != "" {
+			out = append(out, assoc.Voice{Chat: true})
+		}
+		out = append(out, assoc.Voice{})
+	}
+	return out, nil
+}
+
+// inVoices puts every wording in every voice; a wording with a system prompt of its
+// own keeps it and is put through the chat template alone.
+func inVoices[T any](w *wordingFlags, ts []T, part func(*T) (name *string, v *assoc.Voice)) ([]T, error) {
+	voices, err := w.voices()
+	if err != nil {
+		return nil, err
+	}
+	var out []T
+	for k, v := range voices {
+		for _, t := range ts {
+			name, at := part(&t)
+			if own := at.System; own != "" {
+				if k > 0 {
+					continue
+				}
+				v = assoc.Voice{Chat: true, System: own}
+			}
+			if *at = v; len(voices) > 1 {
+				*name += v.Suffix()
+			}
+			out = append(out, t)
+		}
+	}
+	if w.formats == "one" {
+		out = out[:1]
+	}
+	return out, nil
 }
 
 // own reads the user's wordings; nil without.
@@ -41,14 +91,6 @@ func (w *wordingFlags) own() ([]assoc.Wording, error) {
 	return readNamed(w.file, assoc.ReadWordings)
 }
 
-// cut keeps the first wording of --formats one.
-func cut[T any](w *wordingFlags, ts []T) []T {
-	if w.formats == "one" {
-		return ts[:1]
-	}
-	return ts
-}
-
 func iatTemplates(w *wordingFlags, ts []iat.Template) ([]iat.Template, error) {
 	own, err := w.own()
 	if err != nil {
@@ -58,9 +100,9 @@ func iatTemplates(w *wordingFlags, ts []iat.Template) ([]iat.Template, error) {
 		ts = nil
 	}
 	for _, x := range own {
-		ts = append(ts, iat.Template{Name: x.Name, Prompt: x.Prompt, Voice: voiceOf(x)})
+		ts = append(ts, iat.Template{Name: x.Name, Prompt: x.Prompt, Voice: assoc.Voice{System: x.System}})
 	}
-	return cut(w, ts), nil
+	return inVoices(w, ts, func(t *iat.Template) (*string, *assoc.Voice) { return &t.Name, &t.Voice })
 }
 
 func swapPrompts(w *wordingFlags, ps []swap.Prompt) ([]swap.Prompt, error) {
@@ -72,9 +114,9 @@ func swapPrompts(w *wordingFlags, ps []swap.Prompt) ([]swap.Prompt, error) {
 		ps = nil
 	}
 	for _, x := range own {
-		ps = append(ps, swap.Prompt{Name: x.Name, User: x.Prompt, Prefix: x.Prefix, Voice: voiceOf(x)})
+		ps = append(ps, swap.Prompt{Name: x.Name, User: x.Prompt, Prefix: x.Prefix, Voice: assoc.Voice{System: x.System}})
 	}
-	return cut(w, ps), nil
+	return inVoices(w, ps, func(p *swap.Prompt) (*string, *assoc.Voice) { return &p.Name, &p.Voice })
 }
 
 func bbqTemplates(w *wordingFlags, ts []bbq.Template) ([]bbq.Template, error) {
@@ -86,7 +128,7 @@ func bbqTemplates(w *wordingFlags, ts []bbq.Template) ([]bbq.Template, error) {
 		ts = nil
 	}
 	for _, x := range own {
-		ts = append(ts, bbq.Template{Name: x.Name, Prompt: x.Prompt, Voice: voiceOf(x)})
+		ts = append(ts, bbq.Template{Name: x.Name, Prompt: x.Prompt, Voice: assoc.Voice{System: x.System}})
 	}
 	if w.formats == "all" {
 		plain := ts
@@ -97,13 +139,7 @@ func bbqTemplates(w *wordingFlags, ts []bbq.Template) ([]bbq.Template, error) {
 			}
 		}
 	}
-	return cut(w, ts), nil
-}
-
-// voiceOf is a wording's voice: one with a system prompt is put through the chat
-// template.
-func voiceOf(x assoc.Wording) assoc.Voice {
-	return assoc.Voice{Chat: x.System != "", System: x.System}
+	return inVoices(w, ts, func(t *bbq.Template) (*string, *assoc.Voice) { return &t.Name, &t.Voice })
 }
 
 // extras are the files that a probe can write beside its result.

@@ -159,8 +159,8 @@ func newProbeSwap(a *app) *cobra.Command {
 the log-odds of yes against no (discrimination in decisions). Effects are means over
 questions with their spread between questions; p by Student's t and by sign flips over
 questions. 65 scenarios are built in; own templates are --data templates=FILE, the
-published filled scenarios --data discrim=FILE. Prompts are plain text: no chat
-template is applied.`,
+published filled scenarios --data discrim=FILE. Prompts are plain text, or with
+--template the user's turn of a chat whose answer begins as the prompt says.`,
 		Example: `  assay probe decision-swap ./pythia-70m
   assay probe decision-swap ./pythia-70m --data discrim=explicit.jsonl --evidence answers.jsonl --json`,
 		Args: cobra.MaximumNArgs(1),

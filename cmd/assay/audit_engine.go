@@ -196,6 +196,11 @@ func (e *auditEngine) prepare(ctx context.Context, s *scorer, path string, in sc
 	if err != nil {
 		return nil, nil, err
 	}
+	if p, ok := in.(preparer); ok {
+		if err := p.prepare(sess); err != nil {
+			return nil, nil, err
+		}
+	}
 	sess.measure(o)
 	o.PerDocument, o.Redact = false, false
 	survey, err := score.Plan(in, o)

@@ -13,12 +13,15 @@ func commands(a *app) []*cobra.Command {
 		newPalimpsest(a),
 		newGhost(a),
 		newMembership(a),
+		newAQI(a),
 		newWeat(a),
 		newWefat(a),
+		newCompare(a),
 		newProbe(a),
 		newAudit(a),
 		newVerify(a),
 		newDoctor(a),
+		newBench(a),
 		newVersion(a),
 	}
 }

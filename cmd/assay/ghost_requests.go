@@ -173,3 +173,36 @@ func (f *ghostFlags) wordRanks(ctx context.Context, path string, s *ghost.Set, p
 	})
 	return ranks, err
 }
+
+func newGhostPlan(a *app) *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "plan [-o FILE]",
+		Short: "Write an analysis plan to edit before commit",
+		Long: `plan writes the default analysis plan. Its digest becomes part of the commitment, so
+whatever is changed after it costs the tier.
+
+  statistic  logprob, or ref (minus a reference model's; name its digest in reference)
+  primary    rank, recall, evalue or words: the test that carries the verdict
+  combine    fisher (some secrets may be lost), rank-sum or sum
+  recall_k   numbers of last words asked for
+  wrappers   texts before the secret when it is scored; ["@document"] takes the last
+             400 bytes before each planted place
+  attempts   recall attempts allowed for each secret`,
+		Example: "  assay ghost plan -o plan.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b, err := ghost.DefaultPlan().JSON()
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				_, err = a.stdout.Write(b)
+				return err
+			}
+			return ghost.WriteNew(out, b, false)
+		},
+	}
+	outputFlag(cmd, &out, "plan to write (.json; default: standard output)")
+	return cmd
+}

@@ -31,7 +31,9 @@ type membershipFlags struct {
 	lower, shots, memberShots, self, neighbours, swaps, freq string
 	rows, out                                                string
 
+	group    string // field that names the group; "" = group
 	fallback string // scores where none are named; "" = the main ones
+	extra    []probes.Warning
 	list     []membership.Score
 }
 
@@ -49,8 +51,8 @@ drawn at random and can be drawn again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMembershipScores(a), newMembershipScore(a), newMembershipEval(a), newMembershipClaim(a), newMembershipInfer(a), newMembershipExtract(a),
-		newMembershipCalibrate(a), newMembershipExport(a))
+	cmd.AddCommand(newMembershipScores(a), newMembershipScore(a), newMembershipEval(a), newMembershipClaim(a), newMembershipInfer(a), newMembershipOrder(a),
+		newMembershipCutoff(a), newMembershipCover(a), newMembershipExtract(a), newMembershipCalibrate(a), newMembershipPerturb(a), newMembershipExport(a))
 	return cmd
 }
 
@@ -63,11 +65,12 @@ func (f *membershipFlags) register(cmd *cobra.Command) {
 	f.score.registerPolicy(cmd)
 	fl.StringArrayVar(&f.refs, "ref", nil, "reference checkpoint or trace of the same documents (repeatable; score ref@2 uses the second)")
 	fl.StringVar(&f.lower, "lower", "", "trace of the lower-cased texts (made here for a checkpoint with --text when the score lower is named)")
-	fl.StringVar(&f.shots, "shots", "", "trace of each text after shots that were never trained on")
-	fl.StringVar(&f.memberShots, "member-shots", "", "trace of each text after shots that were trained on")
-	fl.StringVar(&f.self, "self", "", "trace of each text after itself")
-	fl.StringVar(&f.neighbours, "neighbours", "", "trace of edited copies, named <id>/<n>")
-	fl.StringVar(&f.swaps, "perturbed", "", "trace of word-swapped copies, named <id>/<n>")
+	fl.StringVar(&f.shots, "shots", "", "shots that were never trained on (texts, put before each text of a checkpoint), or a trace of each text after them")
+	fl.StringVar(&f.memberShots, "member-shots", "", "the same for shots that were trained on")
+	fl.StringVar(&f.self, "self", "", "trace of each text after itself (made here when dyn:rep is named)")
+	fl.StringVar(&f.neighbours, "neighbours", "", "edited copies named <id>/<n>, by a masked model of yours: texts for a checkpoint, or their trace")
+	fl.StringVar(&f.swaps, "swaps", "", "trace of word-swapped copies named <id>/<n> (made here when pac is named)")
+	fl.StringVar(&f.group, "group", "", "field of the texts that names the group (book, site, author); default: group")
 	fl.StringVar(&f.freq, "freq", "", "token counts of a corpus: a trace, or lines of id and count")
 	fl.StringVar(&f.cache, "cache", "", "folder for traces of checkpoints scored here (default: the user's cache folder)")
 	f.model.register(fl)
@@ -106,14 +109,18 @@ func (f *membershipFlags) table(ctx context.Context, path string, gate bool) (d 
 			_ = r.Close()
 		}
 	}()
-	open := func(role, path string, in score.Input) (*trace.Reader, error) {
+	open := func(role, path string, in score.Input, seam string) (*trace.Reader, error) {
 		if path == "" {
 			return nil, nil
 		}
 		if in == nil && !isTrace(path) {
 			return nil, fault.Usagef("membership: %s: found %s, want a trace, or --text or --ids to score a checkpoint on", role, path)
 		}
-		r, err := f.trace(ctx, path, in, f.score.text != "", score.Options{Policy: f.score.policy})
+		p := f.score.policy
+		if seam != "" {
+			p.Seam = seam
+		}
+		r, err := f.trace(ctx, path, in, f.score.text != "", score.Options{Policy: p})
 		if err != nil {
 			return nil, fmt.Errorf("membership: %s: %w", role, err)
 		}
@@ -121,14 +128,14 @@ func (f *membershipFlags) table(ctx context.Context, path string, gate bool) (d 
 		d.inputs = append(d.inputs, probes.Input{Role: role, Path: path, Digest: "sha256:" + r.Header().Run})
 		return r, nil
 	}
-	if s.Suspect, err = open("suspect", path, in); err != nil {
+	if s.Suspect, err = open("suspect", path, in, ""); err != nil {
 		return d, err
 	}
 	for _, w := range s.Suspect.Header().Made.Warnings {
 		d.extra = append(d.extra, probes.Warning{Code: w.Code, Text: w.Text})
 	}
 	for _, p := range f.refs {
-		r, err := open("reference", p, in)
+		r, err := open("reference", p, in, "")
 		if err != nil {
 			return d, err
 		}
@@ -143,22 +150,12 @@ func (f *membershipFlags) table(ctx context.Context, path string, gate bool) (d 
 			s.Changed[id] = membership.LetterChange(t)
 		}
 	}
-	if f.lower == "" && f.scores != "" && in != nil && f.score.text != "" && needs(f.list, membership.NeedLower) {
-		s.Lower, err = open("lower-cased", path, lowered{in})
-	} else {
-		s.Lower, err = open("lower-cased", f.lower, nil)
-	}
-	if err != nil {
-		return d, err
-	}
-	for _, x := range []struct {
-		role, path string
-		to         **trace.Reader
-	}{{"shots", f.shots, &s.Shots}, {"member-shots", f.memberShots, &s.MemberShots}, {"self", f.self, &s.Self}, {"neighbours", f.neighbours, &s.Neighbours}, {"perturbed", f.swaps, &s.Swaps}} {
-		if *x.to, err = open(x.role, x.path, nil); err != nil {
+	for _, c := range f.companions(&s) {
+		if err := f.companion(ctx, c, path, in, open); err != nil {
 			return d, err
 		}
 	}
+	d.extra = append(d.extra, f.extra...)
 	if f.freq != "" {
 		if s.Counts, err = f.counts(s.Suspect.Header().Of.Checkpoint.Vocab); err != nil {
 			return d, err
@@ -172,6 +169,11 @@ func (f *membershipFlags) table(ctx context.Context, path string, gate bool) (d 
 	}
 	if d.Table, err = membership.Build(s, f.list); err != nil {
 		return d, err
+	}
+	if f.group != "" {
+		if err := membership.GroupBy(&d.Table, s.Suspect, f.group); err != nil {
+			return d, err
+		}
 	}
 	if gate && d.text == nil {
 		d.ids, err = membership.TokenIDs(s.Suspect)
@@ -253,6 +255,10 @@ func (l lowered) Docs() iter.Seq2[text.Doc, error] {
 			}
 		}
 	}
+}
+
+func warning(code, format string, args ...any) probes.Warning {
+	return probes.Warning{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
 // plotFormat is the format that a figure's name asks for.

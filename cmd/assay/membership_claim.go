@@ -40,8 +40,8 @@ is a description (tier C): AUC and ranks, no p-value.`,
 }
 
 func (f *comparison) claim(ctx context.Context, path, suspect, control string) error {
-	if f.scores == "" || strings.Contains(f.scores, ",") {
-		return fault.Usagef("membership claim: --scores: found %q, want one score named beforehand", f.scores)
+	if err := f.oneScore("claim"); err != nil {
+		return err
 	}
 	format, err := plotFormat(f.plot)
 	if err != nil {
@@ -78,6 +78,14 @@ func (f *comparison) claim(ctx context.Context, path, suspect, control string) e
 		return err
 	}
 	return f.app.printResult(r, f.out)
+}
+
+// oneScore refuses a list: what is tested is named beforehand.
+func (f *membershipFlags) oneScore(command string) error {
+	if f.scores == "" || strings.Contains(f.scores, ",") {
+		return fault.Usagef("membership %s: --scores: found %q, want one score named beforehand", command, f.scores)
+	}
+	return nil
 }
 
 // sides reads two sets of document ids and makes them the labels 1 and 0.

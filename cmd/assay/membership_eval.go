@@ -29,6 +29,10 @@ type comparison struct {
 
 func (f *comparison) register(cmd *cobra.Command) {
 	f.membershipFlags.register(cmd)
+	f.registerComparison(cmd)
+}
+
+func (f *comparison) registerComparison(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.assignment, "assignment", "", "file that proves the labels were drawn at random (tier A)")
 	fl.BoolVar(&f.noGate, "no-gate", false, "do not ask whether the two sets differ without the model (tier C)")
@@ -79,6 +83,11 @@ func (f *comparison) eval(ctx context.Context, path string) error {
 		return err
 	}
 	f.o.Inputs, f.o.Extra = d.inputs, d.extra
+	return f.evaluate(d, format)
+}
+
+// evaluate reads the labels, runs the gate and writes everything.
+func (f *comparison) evaluate(d membershipData, format string) error {
 	if f.labels != "" {
 		if err := f.readLabels(d.Table); err != nil {
 			return err

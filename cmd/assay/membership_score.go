@@ -228,7 +228,7 @@ likely tokens. A trace must have been scored with --moments and --topk.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.export(cmd.Context(), args[0], o) },
 	}
 	f.register(cmd)
-	for _, name := range []string{"scores", "ref", "lower", "shots", "member-shots", "self", "neighbours", "perturbed", "freq"} {
+	for _, name := range []string{"scores", "ref", "lower", "shots", "member-shots", "self", "neighbours", "swaps", "freq", "group"} {
 		_ = cmd.Flags().MarkHidden(name)
 	}
 	cmd.Flags().IntVar(&o.Tokens, "tokens", 100, "first tokens of each document")

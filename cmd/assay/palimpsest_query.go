@@ -274,14 +274,10 @@ func (f *queryFlags) scores(ctx context.Context, tr *palimpsest.Transcript, path
 
 // results prints test results and writes them to a file where one is named.
 func (a *app) results(rs []probes.Result, out string) error {
-	doc := struct {
-		Results []probes.Result `json:"results"`
-	}{rs}
-	if out != "" {
-		if err := writeFile(out, func(w io.Writer) error { return show.JSON(w, doc) }); err != nil {
-			return err
-		}
+	if err := a.saveResults(rs, out); err != nil {
+		return err
 	}
+	doc := resultsDoc{rs}
 	return a.print(doc, func(w io.Writer) error {
 		for i := range rs {
 			if i > 0 {
@@ -295,6 +291,19 @@ func (a *app) results(rs []probes.Result, out string) error {
 		}
 		return nil
 	})
+}
+
+// resultsDoc is the JSON document of several results.
+type resultsDoc struct {
+	Results []probes.Result `json:"results"`
+}
+
+// saveResults writes results as JSON to a file where one is named.
+func (a *app) saveResults(rs []probes.Result, out string) error {
+	if out == "" {
+		return nil
+	}
+	return writeFile(out, func(w io.Writer) error { return show.JSON(w, resultsDoc{rs}) })
 }
 
 // printResult prints one result and writes it to a file where one is named.

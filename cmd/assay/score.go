@@ -1,18 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"assay/cmd/assay/internal/progress"
 	"assay/cmd/assay/internal/show"
 	"assay/cmd/assay/internal/transcript"
 	"assay/internal/fault"
 	"assay/model"
+	"assay/model/bench"
 	"assay/model/score"
 	"assay/model/trace"
 	"assay/model/trace/window"
@@ -212,10 +215,23 @@ func (a *app) score(ctx context.Context, mf *modelFlags, s *session, in score.In
 // run scores with a loaded model, with progress.
 func (a *app) run(ctx context.Context, s *session, in score.Input, survey *score.Survey, o score.Options) (*score.Report, error) {
 	var meter *progress.Meter
-	o.Start = func(tokens int64) { meter = progress.New(a.stderr, a.meterMode(), "scoring", tokens) }
+	o.Start = func(tokens int64) {
+		a.forecast(s, tokens)
+		meter = progress.New(a.stderr, a.meterMode(), "scoring", tokens)
+	}
 	o.Progress = func(n int64) { meter.Add(n) }
 	defer func() { meter.Close() }()
 	return score.Run(ctx, s.model, in, survey, o)
+}
+
+// forecast says what a long run will cost before it starts.
+func (a *app) forecast(s *session, tokens int64) {
+	c := bench.Estimate(s.model, tokens, cmp.Or(min(s.info.Positions, 512), 512))
+	if c.Seconds < 60 {
+		return
+	}
+	a.note("note: %d tokens of %.0f MFLOP: about %s on %d threads (an estimate), up to %s of memory",
+		c.Tokens, c.FLOP/float64(c.Tokens)/1e6, time.Duration(c.Seconds*1e9).Round(time.Minute), c.Threads, show.Bytes(c.Memory))
 }
 
 func (a *app) meterMode() string {

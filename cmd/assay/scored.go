@@ -23,6 +23,9 @@ type scorer struct {
 	cache string
 }
 
+// preparer is an input that depends on the checkpoint: how much text fits.
+type preparer interface{ prepare(*session) error }
+
 // isTrace tells trace files from checkpoints by name.
 func isTrace(path string) bool {
 	for _, ext := range []string{".parquet", ".jsonl", ".jsonl.gz"} {
@@ -52,6 +55,11 @@ func (s *scorer) trace(ctx context.Context, path string, in score.Input, needTok
 		return nil, err
 	}
 	defer sess.close()
+	if p, ok := in.(preparer); ok {
+		if err := p.prepare(sess); err != nil {
+			return nil, err
+		}
+	}
 	sess.measure(&o)
 	survey, err := score.Plan(in, &o)
 	if err != nil {
@@ -114,14 +122,16 @@ func interruptedHint(err error) error {
 }
 
 // folder is the cache: --cache, else the user's cache folder.
-func (s *scorer) folder() (string, error) {
-	dir := s.cache
+func (s *scorer) folder() (string, error) { return cacheFolder(s.cache, "traces") }
+
+// cacheFolder makes the folder that keeps what a command computed on the way.
+func cacheFolder(dir, kind string) (string, error) {
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
 			return "", fault.Usagef("--cache: no cache folder is known (%w)", err).Hint("name one with --cache DIR")
 		}
-		dir = filepath.Join(base, "assay", "traces")
+		dir = filepath.Join(base, "assay", kind)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fault.Retryf("io", "cache: %w", err)

@@ -28,18 +28,18 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) register(f *pflag.FlagSet) {
-	m.registerMachine(f)
+	m.registerEngine(f)
 	m.registerTokenizer(f)
-	f.StringArrayVar(&m.acceptKeys, "accept-key", nil, "run although config.json has this key that assay does not know (repeatable; recorded)")
 }
 
-// registerMachine adds what decides where a checkpoint runs, never what it says.
-func (m *modelFlags) registerMachine(f *pflag.FlagSet) {
+// registerEngine adds the flags of commands that read no text.
+func (m *modelFlags) registerEngine(f *pflag.FlagSet) {
 	f.StringVar(&m.backend, "backend", "go", "go, or xla:/absolute/path/of/plugin.so")
 	f.IntVar(&m.threads, "threads", 0, "cores to use (0 = all)")
 	f.StringVar(&m.memory, "memory", "", "memory the process may use, such as 8GiB (default: 85 % of the machine's or container's)")
 	f.StringVar(&m.weights, "weights", "auto", "how weights are held: args (float32), wide16 (16 bits), stream (in the file, layer by layer) or auto: the first that fits --memory")
 	f.IntVar(&m.batch, "batch-tokens", model.DefaultBatchTokens, "tokens in one batch")
+	f.StringArrayVar(&m.acceptKeys, "accept-key", nil, "run although config.json has this key that assay does not know (repeatable; recorded)")
 }
 
 func (m *modelFlags) registerTokenizer(f *pflag.FlagSet) {
@@ -98,16 +98,21 @@ func (m *modelFlags) openTokenizer(ck *weights.Checkpoint, vocab int) (*tokenize
 
 // load reads the weights into the engine. It says when auto leaves them in the file.
 func (m *modelFlags) load(ctx context.Context, a *app, s *session) error {
-	memory, err := parseBytes(m.memory)
+	o, err := m.options()
 	if err != nil {
 		return err
 	}
-	s.model, err = model.Load(ctx, s.ck, model.Options{Backend: m.backend, Threads: m.threads, Memory: memory,
-		Weights: m.weights, BatchTokens: m.batch, AcceptKeys: m.acceptKeys})
+	s.model, err = model.Load(ctx, s.ck, o)
 	if err == nil && m.weights == model.WeightsAuto && s.model.Weights() == model.WeightsStream {
 		a.note("note: the weights do not fit the %s allowed (--memory): running layer by layer from the file (--weights stream)", show.Bytes(s.model.Limit()))
 	}
 	return err
+}
+
+func (m *modelFlags) options() (model.Options, error) {
+	memory, err := parseBytes(m.memory)
+	return model.Options{Backend: m.backend, Threads: m.threads, Memory: memory,
+		Weights: m.weights, BatchTokens: m.batch, AcceptKeys: m.acceptKeys}, err
 }
 
 func (s *session) close() {

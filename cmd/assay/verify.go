@@ -53,8 +53,7 @@ and what was not. 459 documents find 1 % of altered ones with probability 0.99.`
 	fl.StringVar(&f.level, "level", "", "last level to check: files, statistics or scores (default: all that is possible)")
 	fl.IntVar(&f.rescore, "rescore", 64, "documents of each trace that are scored again")
 	fl.StringVar(&f.seed, "seed", "", "seed of the sample (default: random, printed)")
-	f.model.registerMachine(fl)
-	fl.StringArrayVar(&f.model.acceptKeys, "accept-key", nil, "run although config.json has this key that assay does not know (repeatable; recorded)")
+	f.model.registerEngine(fl)
 	return cmd
 }
 

@@ -11,42 +11,43 @@ import (
 // Version is raised whenever any number of the test can change.
 const Version = 1
 
-// Options of Run and Delta. Default() is the pre-registered analysis.
+// Options of Run and Delta. Default() is the pre-registered analysis. The names
+// in JSON are those of the long flags, with _ for -.
 type Options struct {
-	Groups   []string // labels to compare; nil = all of the file
-	NoStrata bool     // ignore the file's strata
-	Space    Space
-	Infer    Infer
-	Paper    Paper
-	Indices  []string // of Indices(); nil = all
-	Folds    int      // of the probe, outer and inner
-	Side     Side
-	Seed     uint64
-	Workers  int // 0 = one per core; changes no number
+	Groups   []string `json:"groups"`    // labels to compare; nil = all of the file
+	NoStrata bool     `json:"no_strata"` // ignore the file's strata
+	Space
+	Infer
+	Paper
+	Indices []string `json:"indices"`     // of Indices(); nil = all
+	Folds   int      `json:"probe_folds"` // of the probe, outer and inner
+	Side    `json:"-"`
+	Seed    uint64 `json:"seed"`
+	Workers int    `json:"-"` // 0 = one per core; changes no number
 }
 
 // Space chooses the vectors.
 type Space struct {
-	View    string    // "" = resid_post.mean
-	Layers  string    // all | 0,8,16 | 25%,last
-	Pool    string    // uniform | none | mean:8-24 | fixed | learned:softmax,sparsemax,entmax15
-	Weights []float64 // of the layers in the pool, for fixed
-	Scale   string    // spread | none
-	Post    string    // none | l2 | zscore | center+l2 | abtt:K | whiten
+	View    string    `json:"view"`          // "" = resid_post.mean
+	Layers  string    `json:"layers"`        // all | 0,8,16 | 25%,last
+	Pool    string    `json:"layer_pool"`    // uniform | none | mean:8-24 | fixed | learned:softmax,sparsemax,entmax15
+	Weights []float64 `json:"layer_weights"` // of the layers in the pool, for fixed
+	Scale   string    `json:"layer_scale"`   // spread | none
+	Post    string    `json:"post"`          // none | l2 | zscore | center+l2 | abtt:K | whiten
 }
 
 // Infer sets interval and randomisation.
 type Infer struct {
-	Draws int     // 9999; p cannot fall below 1/(draws+1)
-	Level float64 // .95
-	Exact bool    // distances of all rows even beyond 4096
+	Draws int     `json:"perm"`  // 9999; p cannot fall below 1/(draws+1)
+	Level float64 `json:"level"` // .95
+	Exact bool    `json:"exact"` // distances of all rows even beyond 4096
 }
 
 // Paper sets the published forms.
 type Paper struct {
-	Lambda float64 // .5
-	Compat string  // none | sklearn | aqi-eval
-	Gamma  float64 // .5, aqi-eval only
+	Lambda float64 `json:"lambda"` // .5
+	Compat string  `json:"compat"` // none | sklearn | aqi-eval
+	Gamma  float64 `json:"gamma"`  // .5, aqi-eval only
 }
 
 // Side is what the states file does not hold.

@@ -3,7 +3,9 @@ package aqi
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"assay/internal/fault"
@@ -184,6 +186,15 @@ func (r *runner) assignment() (bool, error) {
 		if want := r.q.d.Groups[labels[i]]; !ok || got != want {
 			return false, fault.Inputf("assignment", "aqi: assignment: document %q: label %q, want %q as in the states", docs.ID[d], got, want).
 				Hint("the assignment must be the draw that these texts were made with")
+		}
+	}
+	have := make(map[string]bool, len(docs.ID))
+	for _, id := range docs.ID {
+		have[id] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(as.Labels)) {
+		if !have[id] {
+			return false, fault.Inputf("assignment", "aqi: assignment: document %q: not in the states, want the draw of exactly these texts", id)
 		}
 	}
 	return true, nil

@@ -22,17 +22,17 @@ import (
 // Version is raised whenever any number of the test can change.
 const Version = 1
 
-// Options of States.
+// Options of States. The names in JSON are those of the long flags, with _ for -.
 type Options struct {
-	View       string // "" = resid_post.mean
-	Layers     string // all | 0,8,16 | 25%,last
-	Neighbours int    // 10
-	Level      float64
-	Moved      float64 // 1e-3: relative rms above which a layer has moved
-	NoStrata   bool    // of the change of separation
-	Groups     []string
-	Seed       uint64
-	Workers    int // 0 = one per core; changes no number
+	View       string   `json:"view"`       // "" = resid_post.mean
+	Layers     string   `json:"layers"`     // all | 0,8,16 | 25%,last
+	Neighbours int      `json:"neighbours"` // 10
+	Level      float64  `json:"level"`
+	Moved      float64  `json:"moved"`     // 1e-3: relative rms above which a layer has moved
+	NoStrata   bool     `json:"no_strata"` // of the change of separation
+	Groups     []string `json:"groups"`
+	Seed       uint64   `json:"seed"`
+	Workers    int      `json:"-"` // 0 = one per core; changes no number
 }
 
 // Default returns the standard comparison.

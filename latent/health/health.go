@@ -20,20 +20,20 @@ const Version = 1
 
 // Options of Run. Default() is what the limits of the literature ask for.
 type Options struct {
-	View    string // "" = resid_post.mean
-	Layers  string // all | 0,8,16 | 25%,last
-	Level   float64
-	Limits  Limits
-	Workers int // 0 = one per core; changes no number
+	View   string  `json:"view"`   // "" = resid_post.mean
+	Layers string  `json:"layers"` // all | 0,8,16 | 25%,last
+	Level  float64 `json:"level"`
+	Limits
+	Workers int `json:"-"` // 0 = one per core; changes no number
 }
 
 // Limits decide which activations are counted.
 type Limits struct {
-	MassiveAbs    float64 // 100: entries above it ...
-	MassiveRatio  float64 // 1000: ... and above this times the median |x| of the token are massive
-	Outlier       float64 // 6: fixed by the states file, which counts |x| >= 6
-	OutlierTokens float64 // .06: in this share of tokens ...
-	OutlierLayers float64 // .25: ... in this share of layers makes an outlier unit
+	MassiveAbs    float64 `json:"-"`              // 100: entries above it ...
+	MassiveRatio  float64 `json:"-"`              // 1000: ... and above this times the median |x| of the token are massive
+	Outlier       float64 `json:"-"`              // 6: fixed by the states file, which counts |x| >= 6
+	OutlierTokens float64 `json:"outlier_tokens"` // .06: in this share of tokens ...
+	OutlierLayers float64 `json:"outlier_layers"` // .25: ... in this share of layers makes an outlier unit
 }
 
 // Default returns the standard limits.

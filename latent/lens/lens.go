@@ -51,9 +51,9 @@ type Scores interface {
 
 // Options of Run. The zero value is not valid; see Default.
 type Options struct {
-	Level     float64
-	Agreement float64 // .5: the depth is the first layer that reaches it
-	Trace     Scores  // nil = not compared
+	Level     float64 `json:"level"`
+	Agreement float64 `json:"agreement"` // .5: the depth is the first layer that reaches it
+	Trace     Scores  `json:"-"`         // nil = not compared
 }
 
 // Default returns the standard reading.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -111,5 +112,21 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = 8, 8
 	p.Legend.TextStyle.Font.Size = 8
 	p.Legend.Top = true
+	p.Legend.Padding, p.Legend.XOffs = vg.Millimeter/2, -vg.Millimeter
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{}, ticks{}
 	return p
+}
+
+// ticks are gonum's with the shortest labels: 25, not 25.00.
+type ticks struct{}
+
+// Ticks implements plot.Ticker.
+func (ticks) Ticks(lo, hi float64) []plot.Tick {
+	ts := plot.DefaultTicks{}.Ticks(lo, hi)
+	for i, t := range ts {
+		if t.Label != "" {
+			ts[i].Label = strconv.FormatFloat(t.Value, 'g', 4, 64)
+		}
+	}
+	return ts
 }

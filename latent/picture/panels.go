@@ -260,18 +260,69 @@ func curve(rep *aqi.Report) (*plot.Plot, error) {
 		p.Add(poly)
 		p.Legend.Add("below the 95 % point without a difference", poly)
 	}
+	if err := layerLine(p, pts, "debiased, with interval"); err != nil {
+		return nil, err
+	}
+	p.Y.Min = 0
+	p.Y.Max = math.Max(p.Y.Max*1.25, 1e-3)
+	return p, nil
+}
+
+// Change draws the difference of separation by layer, A minus B, with its interval.
+func Change(rep *aqi.Report) *Figure {
+	f := &Figure{Width: 16 * vg.Centimeter, Height: 10 * vg.Centimeter, Note: note(rep)}
+	f.add(false, func() (*plot.Plot, error) { return change(rep) })
+	return f
+}
+
+func change(rep *aqi.Report) (*plot.Plot, error) {
+	p := newPlot("change of separation by layer", "layer", "theta of A minus theta of B")
+	var pts interval
+	for _, r := range rep.Curve {
+		l, err := strconv.Atoi(r.Layer)
+		if err != nil || r.Index != "delta.theta" || r.Value == nil {
+			continue
+		}
+		q := point{layer: float64(l), v: *r.Value / 100, lo: *r.Value / 100, hi: *r.Value / 100}
+		if r.Lo != nil && r.Hi != nil {
+			q.lo, q.hi = *r.Lo/100, *r.Hi/100
+		}
+		pts = append(pts, q)
+	}
+	if len(pts) == 0 {
+		p.Title.Text = "change of separation by layer: none defined"
+		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+		return p, nil
+	}
+	slices.SortFunc(pts, func(a, b point) int { return int(a.layer - b.layer) })
+	zero, err := plotter.NewLine(plotter.XYs{{X: pts[0].layer}, {X: pts[len(pts)-1].layer}})
+	if err != nil {
+		return nil, fmt.Errorf("picture: change: %w", err)
+	}
+	zero.LineStyle = draw.LineStyle{Color: color.Gray{128}, Width: .8, Dashes: []vg.Length{vg.Millimeter, vg.Millimeter}}
+	p.Add(zero)
+	p.Legend.Add("no change", zero)
+	if err := layerLine(p, pts, "difference, with interval"); err != nil {
+		return nil, err
+	}
+	p.Y.Max += .2 * (p.Y.Max - p.Y.Min) // room for the legend
+	return p, nil
+}
+
+// layerLine draws values by layer with intervals.
+func layerLine(p *plot.Plot, pts interval, legend string) error {
 	line, err := plotter.NewLine(pts)
 	if err != nil {
-		return nil, fmt.Errorf("picture: curve: %w", err)
+		return fmt.Errorf("picture: layers: %w", err)
 	}
 	line.LineStyle = draw.LineStyle{Color: inkOf(0).color, Width: 1.4}
 	bars, err := plotter.NewYErrorBars(pts)
 	if err != nil {
-		return nil, fmt.Errorf("picture: curve: %w", err)
+		return fmt.Errorf("picture: layers: %w", err)
 	}
 	dots, err := plotter.NewScatter(pts)
 	if err != nil {
-		return nil, fmt.Errorf("picture: curve: %w", err)
+		return fmt.Errorf("picture: layers: %w", err)
 	}
 	dots.GlyphStyle = draw.GlyphStyle{Color: inkOf(0).color, Radius: 1.8, Shape: draw.CircleGlyph{}}
 	p.Add(line, bars, dots)
@@ -280,8 +331,7 @@ func curve(rep *aqi.Report) (*plot.Plot, error) {
 		ticks = append(ticks, plot.Tick{Value: pts[i].layer, Label: fmt.Sprint(pts[i].layer)})
 	}
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
-	p.Legend.Add("debiased, with interval", line, dots)
-	p.Y.Min = 0
-	p.Y.Max = math.Max(p.Y.Max*1.25, 1e-3)
-	return p, nil
+	p.X.Min, p.X.Max = p.X.Min-.02*(p.X.Max-p.X.Min), p.X.Max+.02*(p.X.Max-p.X.Min) // whole bars at the ends
+	p.Legend.Add(legend, line, dots)
+	return nil
 }

@@ -29,13 +29,13 @@ type Direction struct {
 
 // FitOptions of Fit.
 type FitOptions struct {
-	Groups   []string // two; nil = the two labels of the file
-	NoStrata bool
-	View     string
-	Layer    string // one layer
-	Method   string // means (default) or probe
-	Lambda   float64
-	Workers  int
+	Groups   []string `json:"groups"` // two; nil = the two labels of the file
+	NoStrata bool     `json:"no_strata"`
+	View     string   `json:"view"`
+	Layer    string   `json:"layer"`  // one layer
+	Method   string   `json:"method"` // means (default) or probe
+	Lambda   float64  `json:"lambda"`
+	Workers  int      `json:"-"`
 }
 
 // Fit finds the direction between two groups: the difference of their means

@@ -19,17 +19,17 @@ const Version = 1
 
 // ScreenOptions of Screen.
 type ScreenOptions struct {
-	Groups   []string
-	NoStrata bool
-	View     string // "" = resid_post.mean
-	Layers   string
-	Bins     int // 8
-	Draws    int // 999
-	Top      int // 20: units printed, and picked in a fold
-	Folds    int // 5
-	Side     aqi.Side
-	Seed     uint64
-	Workers  int // 0 = one per core; changes no number
+	Groups   []string `json:"groups"`
+	NoStrata bool     `json:"no_strata"`
+	View     string   `json:"view"` // "" = resid_post.mean
+	Layers   string   `json:"layers"`
+	Bins     int      `json:"bins"`  // 8
+	Draws    int      `json:"perm"`  // 999
+	Top      int      `json:"top"`   // 20: units printed, and picked in a fold
+	Folds    int      `json:"folds"` // 5
+	Side     aqi.Side `json:"-"`
+	Seed     uint64   `json:"seed"`
+	Workers  int      `json:"-"` // 0 = one per core; changes no number
 }
 
 // DefaultScreen returns the standard screening.

@@ -16,10 +16,10 @@ import (
 
 // SimilarityOptions of Similarity.
 type SimilarityOptions struct {
-	Groups []string // two; nil = the two labels of the file
-	View   string
-	Layers string
-	Level  float64 // .95
+	Groups []string `json:"groups"` // two; nil = the two labels of the file
+	View   string   `json:"view"`
+	Layers string   `json:"layers"`
+	Level  float64  `json:"level"` // .95
 }
 
 // Similarity is the mean cosine over all cross pairs of two groups, layer by

@@ -9,7 +9,10 @@
 // alone: each token of the target is hidden in turn, one pass a token, with what
 // stands on both sides in view (pseudo-log-likelihood, Salazar et al. 2020).
 //
-// The package refuses requests for a chat template, for masked tokens of a model
+// A request in a chat is the user's turn, rendered by the caller's template with the
+// assistant's turn opened; special tokens are read in it and none are added.
+//
+// The package refuses requests for a chat without a template, for masked tokens of a model
 // that predicts the next one and for anything else of an encoder, a text longer
 // than the model's positions, a target without a token that can be scored, and a
 // file of answers made by another checkpoint or tokenizer.
@@ -39,12 +42,16 @@ type Encoder interface {
 
 // Options of Score.
 type Options struct {
-	Prefix   []int32 // ids in front of every text
-	Limit    int     // longest window; 0 = no limit
-	Encoder  bool    // the model is one: model.Info.Encoder
-	Suffix   []int32 // with Encoder: ids behind every text
-	Mask     int32   // with Encoder: the id that hides a token
-	Progress func(tokens int)
+	Prefix  []int32 // ids in front of every text
+	Limit   int     // longest window; 0 = no limit
+	Encoder bool    // the model is one: model.Info.Encoder
+	Suffix  []int32 // with Encoder: ids behind every text
+	Mask    int32   // with Encoder: the id that hides a token
+	// Chat renders a system prompt ("" for none) and a user's turn, with the
+	// assistant's turn opened; ChatEncoder reads special tokens in such a text.
+	Chat        func(system, user string) (string, error)
+	ChatEncoder Encoder
+	Progress    func(tokens int)
 }
 
 // slot says which token of which answer a target of a window is.
@@ -115,7 +122,14 @@ func prepare(tok Encoder, rs []assoc.Request, o Options) (*plan, error) {
 // begin another's rides in its window.
 func (p *plan) add(tok Encoder, r assoc.Request, id string, o Options) error {
 	if r.Chat || r.System != "" {
-		return fault.Usagef("answer: request %s: wants a chat template, and templates are not rendered", id).Hint("ask with plain prompts")
+		if o.Chat == nil {
+			return fault.Usagef("answer: request %s: wants a chat template, and none is open", id).Hint("name one with --template auto, or ask with plain prompts")
+		}
+		text, err := o.Chat(r.System, r.Prompt)
+		if err != nil {
+			return fmt.Errorf("answer: request %s: %w", id, err)
+		}
+		r.Prompt, tok, o.Prefix = text+r.Prefix, o.ChatEncoder, nil
 	}
 	switch {
 	case r.Masked && !o.Encoder:

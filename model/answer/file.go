@@ -21,6 +21,16 @@ type Header struct {
 	Config    string  `json:"config"`
 	Tokenizer string  `json:"tokenizer"`
 	PrefixIDs []int32 `json:"prefix_ids"`
+	// Template is the digest of the chat template and its variables; "" if no
+	// request was put through one.
+	Template string `json:"chat_template,omitempty"`
+}
+
+// Same reports whether answers of both headers may stand in one file: one
+// checkpoint, one tokenizer, one prefix, and one chat template if both have one.
+func (h Header) Same(o Header) bool {
+	template := h.Template == o.Template || h.Template == "" || o.Template == ""
+	return template && h.Weights == o.Weights && h.Config == o.Config && h.Tokenizer == o.Tokenizer && slices.Equal(h.PrefixIDs, o.PrefixIDs)
 }
 
 // line is one request's answers in a file.

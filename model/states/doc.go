@@ -22,6 +22,10 @@
 // from the window that scores it, the first tokens of a document from its first
 // window, so each counts once.
 //
+// Spans: text, the document's own tokens; prompt and response; template, what a chat
+// template puts after the user's turn; all. In a chat template ([Templated]) a text
+// or prompt is the user's turn.
+//
 // Pools: mean; last; weighted:linear, sum of r x_r / (T(T+1)/2) with r = 1..T;
 // weighted:FILE, {"id", "weights"} per line, normalised to sum 1; tokens:LIST or
 // tokens:FILE, {"id", "positions"} per line, one row per listed position of the

@@ -1,10 +1,13 @@
 package states
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -100,11 +103,26 @@ type listRow struct {
 	Positions []int32   `json:"positions"`
 }
 
+// maxLists bounds what a compressed file of lists unfolds to.
+const maxLists = 4 << 30
+
 // readLists reads a JSON Lines file by id and returns the first 16 digits of its SHA-256.
 func readLists(path string, add func(id string, r listRow) error) (digest string, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fault.Usagef("states: pool: %w", err).Hint("want one of %s", strings.Join(Pools(), ", "))
+	}
+	if strings.HasSuffix(path, ".gz") {
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err == nil {
+			b, err = io.ReadAll(io.LimitReader(z, maxLists+1))
+		}
+		if err == nil && len(b) > maxLists {
+			err = fmt.Errorf("over %d bytes", maxLists)
+		}
+		if err != nil {
+			return "", fault.Inputf("malformed", "states: %s: %w", path, err)
+		}
 	}
 	sum := sha256.Sum256(b)
 	seen := map[string]int{}

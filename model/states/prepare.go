@@ -104,7 +104,11 @@ func Prepare(in Input, taps Taps, o *Options) (*Plan, error) {
 	if label == "" {
 		label = "label"
 	}
-	p.Of = trace.StatesIdentity{Checkpoint: o.Of.Checkpoint, Text: s.digest.Digest(), Policy: p.policy,
+	if s.specials > 0 {
+		p.Warnings = append(p.Warnings, trace.Warning{Code: "specials-in-text", Text: fmt.Sprintf(
+			"%d documents contain the string of a special token (first %q), which the template makes that token", s.specials, s.special)})
+	}
+	p.Of = trace.StatesIdentity{Checkpoint: o.Of.Checkpoint, Text: s.digest.Digest(), Template: o.Template, Policy: p.policy,
 		Columns: trace.StatesColumns{Label: label, Strata: p.columns}, Precision: "f32"}
 	if o.Encoder != nil {
 		p.Of.Tokenizer = trace.Tokenizer{Digest: o.Encoder.Digest(), Specials: o.Encoder.Specials()}
@@ -143,6 +147,9 @@ type survey struct {
 	items  []columns
 	digest trace.Text
 	places [][]lensPlace
+	// Documents in a template that hold the string of a special token, and the first.
+	specials int
+	special  string
 }
 
 type columns struct {
@@ -196,6 +203,13 @@ func (p *Plan) survey(in Input, o *Options) (*survey, error) {
 		if len(s.docs) >= p.from && len(s.docs) < p.to {
 			for _, w := range q.pieces {
 				p.Tokens += int64(w.end - w.begin)
+			}
+		}
+		if it.Rendered != nil {
+			if token, ok := p.enc.SpecialIn(it.Text); ok {
+				if s.specials++; s.specials == 1 {
+					s.special = token
+				}
 			}
 		}
 		s.digest.Add(q.doc)

@@ -176,7 +176,7 @@ func (s *store) stop(ctx context.Context, err error) error {
 		err = fault.New(fault.Interrupted, "interrupted", "states: interrupted after %d documents", s.n).
 			Hint("the same command with --resume goes on from there")
 	}
-	if saveErr := s.save(); saveErr != nil {
+	if saveErr := s.w.Abort(); saveErr != nil {
 		err = errors.Join(err, saveErr)
 	}
 	return err

@@ -17,11 +17,12 @@ const (
 	SpanText     = "text"     // tokens of the document's own characters
 	SpanPrompt   = "prompt"   // those of the prompt
 	SpanResponse = "response" // those of the response, the token across the seam too
+	SpanTemplate = "template" // what a chat template puts after the user's turn, up to the response
 	SpanAll      = "all"      // everything that is fed, special ids too
 )
 
 // Spans lists the spans.
-func Spans() []string { return []string{SpanText, SpanPrompt, SpanResponse, SpanAll} }
+func Spans() []string { return []string{SpanText, SpanPrompt, SpanResponse, SpanTemplate, SpanAll} }
 
 // sequence is a document as it is fed.
 type sequence struct {
@@ -57,7 +58,11 @@ func encode(it *items.Item, enc score.Encoder, prefix []int32, span string) (seq
 		return s, fault.Inputf("no-tokenizer", "states: document %q is text, and there is no tokenizer", it.ID).
 			Hint("give token ids instead (--ids), or a tokenizer.json (--tokenizer)")
 	}
-	ids, ends, err := enc.Encode(it.Text)
+	fed := it.Text
+	if it.Rendered != nil {
+		fed = it.Rendered.Text
+	}
+	ids, ends, err := enc.Encode(fed)
 	if err != nil {
 		f := fault.As(err)
 		if f == nil {
@@ -72,6 +77,12 @@ func encode(it *items.Item, enc score.Encoder, prefix []int32, span string) (seq
 	if it.HasResponse {
 		s.doc.SHA256 = sha256.Sum256([]byte(response))
 		s.doc = s.doc.WithContext([]byte(prompt), 0)
+	}
+	if it.Rendered != nil {
+		return s, s.rendered(it, ends, len(prefix), span)
+	}
+	if span == SpanTemplate {
+		return s, fault.Usagef("states: span %s: needs a chat template", span)
 	}
 	first := 0 // tokens in front that cover no byte, such as an added word mark
 	for first < len(ends) && ends[first] == 0 {
@@ -95,6 +106,43 @@ func encode(it *items.Item, enc score.Encoder, prefix []int32, span string) (seq
 		return s, noResponse(it.ID, span)
 	}
 	return s, nil
+}
+
+// rendered finds the span in a document that a chat template holds; ends are those
+// of the tokens after the p special ids in front. A token belongs to a text that it
+// overlaps, else to the template.
+func (s *sequence) rendered(it *items.Item, ends []int64, p int, span string) error {
+	r := it.Rendered
+	// covering is the tokens with a byte in [from, to).
+	covering := func(from, to int) (lo, hi int) {
+		for lo < len(ends) && ends[lo] <= int64(from) {
+			lo++
+		}
+		for hi = lo; hi < len(ends) && (hi == 0 || ends[hi-1] < int64(to)); hi++ {
+		}
+		return p + lo, p + max(lo, hi)
+	}
+	switch span {
+	case SpanAll:
+		s.lo, s.hi = 0, len(s.ids)
+	case SpanResponse:
+		if !it.HasResponse {
+			return noResponse(it.ID, span)
+		}
+		s.lo, s.hi = covering(r.Response[0], r.Response[1])
+	case SpanTemplate:
+		_, s.lo = covering(r.User[0], r.User[1])
+		s.hi, _ = covering(r.Response[0], r.Response[1])
+	case SpanText:
+		if it.HasResponse {
+			return fault.Usagef("states: document %q: span %s: prompt and response stand apart in a chat template", it.ID, span).
+				Hint("take --span prompt, response, template or all")
+		}
+		s.lo, s.hi = covering(r.User[0], r.User[1])
+	default: // the prompt: a row of text alone is one
+		s.lo, s.hi = covering(r.User[0], r.User[1])
+	}
+	return nil
 }
 
 func noResponse(id, span string) error {

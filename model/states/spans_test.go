@@ -16,6 +16,7 @@ import (
 	"assay/model/states/items"
 	"assay/model/trace"
 	"assay/model/trace/window"
+	"assay/tokenize/chat"
 )
 
 // words is an encoder with one id per word, its length; a space belongs to the word
@@ -173,7 +174,7 @@ func TestRefusals(t *testing.T) {
 		"pool twice":       {ids, Options{Pools: []string{"mean", "mean"}}, fault.Usage, "usage", "twice"},
 		"token twice":      {ids, pool("tokens:1,1"), fault.Usage, "usage", "twice"},
 		"no pool file":     {ids, pool("weighted:nowhere"), fault.Usage, "usage", "nowhere"},
-		"span":             {ids, Options{Span: "x"}, fault.Usage, "usage", "text, prompt, response, all"},
+		"span":             {ids, Options{Span: "x"}, fault.Usage, "usage", "text, prompt, response, template, all"},
 		"policy":           {ids, Options{Policy: window.Policy{Name: "oren", Window: 8, Stride: 4}, Positions: 8}, fault.Usage, "usage", "full, hf-stride, mimir"},
 		"keep":             {ids, Options{Layers: "1,2", Keep: "3"}, fault.Usage, "usage", "keep"},
 		"strata twice":     {ids, Options{Strata: []string{"topic", "topic"}}, fault.Usage, "usage", "each once"},
@@ -223,6 +224,75 @@ func TestLengthBins(t *testing.T) {
 	}
 	if want := []string{"len1-1", "len2-", "len1-1", "len2-", "len1-1"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Spans in a template by hand. Rendered, the first is
+// "[user] one two [/] [assistant]", the second "[system] be kind [/] [user] one two
+// [/] [assistant] three four" (what stands behind the response is dropped), and the
+// tokens are words with the spaces before them; 60 is BOS.
+func TestTemplateSpans(t *testing.T) {
+	tmpl, err := chat.New(`{% for m in messages %}{% if not loop.first %} {% endif %}[{{ m.role }}] {{ m.content }} [/]{% endfor %}{% if add_generation_prompt %} [assistant]{% endif %}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := items.Item{ID: "a", Text: "one two", Seam: 7, Label: "x", HasLabel: true}
+	seam := items.Item{ID: "b", Text: "one twothree four", Seam: 7, HasResponse: true, Label: "x", HasLabel: true}
+	for _, c := range []struct {
+		it     items.Item
+		system string
+		span   string
+		tokens int
+		lo, hi int
+	}{
+		{text, "", SpanText, 6, 2, 4},
+		{text, "", SpanPrompt, 6, 2, 4},
+		{text, "", SpanTemplate, 6, 4, 6},
+		{text, "", SpanAll, 6, 0, 6},
+		{text, "be kind", SpanText, 10, 6, 8},
+		{seam, "", SpanPrompt, 8, 2, 4},
+		{seam, "", SpanTemplate, 8, 4, 6},
+		{seam, "", SpanResponse, 8, 6, 8},
+		{seam, "be kind", SpanResponse, 12, 10, 12},
+	} {
+		in := Templated{Input: list{c.it}, Template: tmpl, System: c.system}
+		o := Options{Encoder: words{}, Span: c.span, Pools: []string{"tokens:0,-1"}}
+		o.Of.Checkpoint.Vocab = 100
+		p, err := Prepare(in, taps{}, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := p.States.Docs[0]
+		if int(d.Tokens) != c.tokens || !slices.Equal(d.Positions, []int32{int32(c.lo), int32(c.hi) - 1}) || int(d.Bytes) != len(c.it.Text) {
+			t.Errorf("%s %s %q: %d tokens, span %v, %d bytes; want %d, [%d %d)", c.it.ID, c.span, c.system, d.Tokens, d.Positions, d.Bytes, c.tokens, c.lo, c.hi)
+		}
+	}
+	bare := Templated{Input: list{text}, Template: tmpl}
+	kind := bare
+	kind.System = "be kind"
+	a, err1 := bare.Digest()
+	b, err2 := kind.Digest()
+	if a == b || err1 != nil || err2 != nil {
+		t.Errorf("digests %s, %s; want different ones", a, b)
+	}
+	for span, it := range map[string]items.Item{SpanText: seam, SpanResponse: text} {
+		o := Options{Encoder: words{}, Span: span}
+		o.Of.Checkpoint.Vocab = 100
+		if _, err := Prepare(Templated{Input: list{it}, Template: tmpl}, taps{}, &o); fault.As(err) == nil {
+			t.Errorf("%s of %q: %v, want a refusal", span, it.Text, err)
+		}
+	}
+	o := Options{Encoder: words{}, Span: SpanTemplate}
+	o.Of.Checkpoint.Vocab = 100
+	if _, err := Prepare(list{text}, taps{}, &o); code(err) != "usage" {
+		t.Errorf("span template without one: %v", err)
+	}
+	refuses, err := chat.New(`{{ raise_exception("no") }}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Prepare(Templated{Input: list{text}, Template: refuses}, taps{}, &o); code(err) != "messages" || !strings.Contains(err.Error(), `document "a"`) {
+		t.Errorf("a template that refuses: %v", err)
 	}
 }
 

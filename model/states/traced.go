@@ -53,7 +53,12 @@ func (x texts) Docs() iter.Seq2[text.Doc, error] {
 			if it.IDs == nil {
 				d.HasText, d.Text = true, it.Text
 			}
-			if it.HasResponse {
+			switch r := it.Rendered; {
+			case r != nil && it.HasResponse:
+				d.Context, d.Text, d.HasContext = r.Text[:r.Response[0]], r.Text[r.Response[0]:], true
+			case r != nil:
+				d.Text = r.Text
+			case it.HasResponse:
 				d.Context, d.Text, d.HasContext = it.Text[:it.Seam], it.Text[it.Seam:], true
 			}
 			if !yield(d, err) || err != nil {

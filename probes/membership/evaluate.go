@@ -390,7 +390,7 @@ func (e *evaluation) warnings(t Table, undefined int, warn func(code, format str
 	var m, n []float64
 	tiny := 0
 	for i, r := range e.rows {
-		if r.Tokens < 32 {
+		if r.Tokens < 32 && t.Run != "" { // generations have no scored tokens
 			tiny++
 		}
 		if e.label[i] == 1 {
@@ -400,7 +400,7 @@ func (e *evaluation) warnings(t Table, undefined int, warn func(code, format str
 		}
 	}
 	if auc, _, err := stat.AUC(m, n); err == nil && (auc < .45 || auc > .55) {
-		warn("length-differs", "the two labels differ in length (AUC of token counts %.3f)", auc)
+		warn("length-differs", "the two labels differ in length (AUC of lengths %.3f)", auc)
 	}
 	if tiny > 0 {
 		warn("short-text", "%d of %d texts have fewer than 32 scored tokens", tiny, len(e.rows))

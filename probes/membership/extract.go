@@ -10,9 +10,9 @@ import (
 // Sampler is a decoding rule: temperature, then top-k, then top-p, renormalised.
 // The zero value samples from the model's own distribution.
 type Sampler struct {
-	Temperature float64 // 0 = 1
-	TopK        int     // 0 = no cut
-	TopP        float64 // 0 = no cut
+	Temperature float64 `json:"temperature"` // 0 = 1
+	TopK        int     `json:"top_k"`       // 0 = no cut
+	TopP        float64 `json:"top_p"`       // 0 = no cut
 }
 
 // Extraction says how well a suffix comes back.

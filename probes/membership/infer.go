@@ -187,7 +187,7 @@ func common(s, v Features) (Features, Features, []string, error) {
 		}
 	}
 	if len(keep) == 0 {
-		return s, v, nil, fault.Inputf("empty", "membership: infer: found no feature that every text has a value of")
+		return s, v, nil, noFeature(slices.Concat(s.Rows, v.Rows))
 	}
 	cut := func(f Features) Features {
 		out := Features{}
@@ -206,6 +206,24 @@ func common(s, v Features) (Features, Features, []string, error) {
 		return out
 	}
 	return cut(s), cut(v), undefined, nil
+}
+
+// noFeature names the texts that have no value at all: mostly they were not scored.
+func noFeature(rows []FeatureRow) error {
+	n, first := 0, ""
+	for _, r := range rows {
+		if !slices.ContainsFunc(r.X, func(x float64) bool { return !math.IsNaN(x) }) {
+			if n++; n == 1 {
+				first = r.ID
+			}
+		}
+	}
+	f := fault.Inputf("empty", "membership: infer: found no feature that every text has a value of")
+	if n > 0 {
+		f = fault.Inputf("empty", "membership: infer: found %d texts without any score, first %q: no feature is left", n, first).
+			Hint("texts longer than the model need a policy such as lmeval-rolling; leave out texts without tokens")
+	}
+	return f
 }
 
 // halves cuts a class by key in the order of SHA-256(seed ":" key).

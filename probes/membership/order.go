@@ -35,6 +35,14 @@ type OrderOptions struct {
 	Inputs     []probes.Input
 }
 
+// Validate returns a usage error.
+func (o OrderOptions) Validate() error {
+	if o.Alpha < 0 || o.Alpha >= 1 || o.B < 0 || o.Sequential < 0 {
+		return fault.Usagef("membership: order: found alpha %v, %d draws, sequential %d, want a number in (0, 1), at least 1, at least 0", o.Alpha, o.B, o.Sequential)
+	}
+	return nil
+}
+
 const orderNull = "the weights do not depend on the published order of an exchangeable dataset"
 
 // Order tests whether a model prefers the published order of a dataset. Under the
@@ -93,7 +101,7 @@ func Order(shards []Shard, examples []Example, o OrderOptions) (probes.Result, e
 		}
 		res.P = append(res.P, logP("sum", sum, how, orderNull))
 	}
-	if n := float64(len(d)); n > 1 && v > 0 {
+	if n := float64(len(d)); n > 1 && v > 0 && o.Sequential == 0 { // early stopping biases the gains
 		t := mean / math.Sqrt(v/n)
 		up, _ := stat.LogTailStudentT(t, n-1)
 		res.P = append(res.P, logP("t_shards", up, fmt.Sprintf("approximate, t %.4g, %.0f df", t, n-1), orderNull))

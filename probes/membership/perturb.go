@@ -3,11 +3,14 @@ package membership
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"assay/internal/fault"
+	"assay/model/trace"
 	"assay/probes/stat"
 )
 
@@ -146,6 +149,51 @@ func Swap(text string, share float64, seed uint64, n uint64) string {
 		w[i], w[j] = w[j], w[i]
 	}
 	return strings.Join(w, " ")
+}
+
+// CheckSynonyms refuses a word without a replacement.
+func CheckSynonyms(s map[string][]string) error {
+	for w, to := range s {
+		if len(to) == 0 || slices.Contains(to, "") {
+			return fault.Inputf("malformed", "membership: synonyms: word %q: found %q, want at least one replacement and none empty", w, to)
+		}
+	}
+	return nil
+}
+
+// MeanLoss reads the mean log-probability of every scored document of a trace.
+func MeanLoss(r *trace.Reader) (map[string]float64, error) {
+	out := make(map[string]float64)
+	for d, err := range r.Docs() {
+		if err != nil {
+			return nil, err
+		}
+		if d.Scored > 0 {
+			out[d.ID] = -meanLogProb(d)
+		}
+	}
+	return out, nil
+}
+
+// CopyLoss is MeanLoss of edited copies named <id>/<n>, by text and copy.
+func CopyLoss(r *trace.Reader) (map[string]map[int]float64, error) {
+	flat, err := MeanLoss(r)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]map[int]float64)
+	for id, v := range flat {
+		base, err := copyOf(id)
+		if err != nil {
+			return nil, err
+		}
+		n, _ := strconv.Atoi(id[len(base)+1:])
+		if out[base] == nil {
+			out[base] = make(map[int]float64)
+		}
+		out[base][n] = v
+	}
+	return out, nil
 }
 
 // PerturbedFeatures adds to every row the ratio and the difference of its mean loss

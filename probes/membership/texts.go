@@ -1,6 +1,8 @@
 package membership
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"assay/internal/fault"
@@ -57,6 +59,38 @@ func TokenIDs(r *trace.Reader) (map[string][]int32, error) {
 		out[d.Doc.ID] = append([]int32(nil), d.Tokens.ID...)
 	}
 	return out, nil
+}
+
+// GroupBy takes every row's group from another field of its document: set, or a
+// free field such as x_author. A document without the field is an error.
+func GroupBy(t *Table, r *trace.Reader, field string) error {
+	if field == "group" {
+		return nil
+	}
+	at := make(map[string]string, len(t.Rows))
+	for d, err := range r.Docs() {
+		if err != nil {
+			return err
+		}
+		m := map[string]any{}
+		if len(d.Meta) > 0 {
+			if err := json.Unmarshal(d.Meta, &m); err != nil {
+				return fault.Inputf("malformed", "membership: document %q: meta: %w", d.ID, err)
+			}
+		}
+		v, ok := m[field]
+		if inner, nested := m["meta"].(map[string]any); !ok && nested {
+			v, ok = inner[field]
+		}
+		if !ok {
+			return fault.Inputf("group", "membership: document %q: found no field %q to group by", d.ID, field)
+		}
+		at[d.ID] = fmt.Sprint(v)
+	}
+	for i := range t.Rows {
+		t.Rows[i].Group = at[t.Rows[i].ID]
+	}
+	return nil
 }
 
 // Features describes the rows of a table by its scores, for Infer. Labelled texts are

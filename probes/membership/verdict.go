@@ -57,3 +57,7 @@ func withCI(e probes.Estimate, ci [2]float64, level float64) probes.Estimate {
 	}
 	return e
 }
+
+func warn(code, format string, args ...any) probes.Warning {
+	return probes.Warning{Code: code, Text: fmt.Sprintf(format, args...)}
+}

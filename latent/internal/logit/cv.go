@@ -228,6 +228,9 @@ func coordinates(z geom.Rows, train, test []int, workers int) (tr, te geom.Dense
 		first++
 	}
 	r := n - first
+	if r == 0 { // all training rows are one point: a coordinate that tells nothing
+		return geom.NewDense(n, 1), geom.NewDense(len(test), 1), nil
+	}
 	tr, te = geom.NewDense(n, r), geom.NewDense(len(test), r)
 	for c := range r {
 		s := math.Sqrt(val[first+c])

@@ -221,3 +221,19 @@ func BenchmarkProbe(b *testing.B) {
 		}
 	}
 }
+
+// Rows that are all one point, with more dimensions than rows: nothing to learn.
+func TestEqualRows(t *testing.T) {
+	x := geom.NewDense(8, 20)
+	for i := range x.Data {
+		x.Data[i] = float64(i % 20)
+	}
+	y, fold, inner, unit := make([]int, 8), make([]int, 8), make([]int, 8), make([]int, 8)
+	for i := range 8 {
+		y[i], fold[i], inner[i], unit[i] = i%2, i/2%2, i/4, i
+	}
+	cv, err := CrossValidate(context.Background(), x, y, fold, inner, unit, Options{})
+	if err != nil || cv.AUROC != .5 {
+		t.Errorf("AUROC %v, %v; want .5, all ties", cv.AUROC, err)
+	}
+}

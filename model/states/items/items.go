@@ -64,6 +64,8 @@ type Item struct {
 	Seam        int    // byte at which the response begins
 	HasResponse bool
 	IDs         []int32 // instead of Text
+	// Rendered is the document in a chat template; nil = none (states.Templated).
+	Rendered *Rendered
 
 	Label    string
 	HasLabel bool
@@ -73,6 +75,14 @@ type Item struct {
 
 	Weights   []float64
 	Positions []int32
+}
+
+// Rendered is a document in a chat template: Text is what is fed; User and Response
+// are the bytes of it that hold the user's turn and the response. Without a response
+// that is empty, at the end of Text.
+type Rendered struct {
+	Text           string
+	User, Response [2]int
 }
 
 // Source is a file whose every row has been checked.

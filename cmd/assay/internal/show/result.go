@@ -15,13 +15,7 @@ import (
 // p-value with its null, and the warnings.
 func Result(w io.Writer, r *probes.Result) error {
 	ew := &errWriter{w: w}
-	fmt.Fprintf(ew, "%s: %s  [tier %s: %s]\n", r.Test, strings.ReplaceAll(r.Verdict.Finding, "_", " "), r.Verdict.Tier, tierWords[r.Verdict.Tier])
-	_ = Wrap(ew, "says: "+r.Verdict.Says, "  ", 100)
-	_ = Wrap(ew, "does not say: "+r.Verdict.DoesNotSay, "  ", 100)
-	for _, in := range r.Inputs {
-		fmt.Fprintf(ew, "  %-11s %s  %s\n", in.Role, Text(in.Path), shortDigest(in.Digest))
-	}
-	fmt.Fprintln(ew, "  n:", counts(r.N))
+	head(ew, r)
 	if len(r.Estimates) > 0 {
 		rows := [][]string{{"estimate", "value", "interval", "unit", "method"}}
 		for _, e := range r.Estimates {
@@ -29,20 +23,36 @@ func Result(w io.Writer, r *probes.Result) error {
 		}
 		_ = Table(ew, rows)
 	}
-	if len(r.P) > 0 {
+	tail(ew, r, r.P)
+	return ew.err
+}
+
+// head writes the verdict, what was read and how much of it.
+func head(ew *errWriter, r *probes.Result) {
+	fmt.Fprintf(ew, "%s: %s  [tier %s: %s]\n", r.Test, strings.ReplaceAll(r.Verdict.Finding, "_", " "), r.Verdict.Tier, tierWords[r.Verdict.Tier])
+	_ = Wrap(ew, "says: "+r.Verdict.Says, "  ", 100)
+	_ = Wrap(ew, "does not say: "+r.Verdict.DoesNotSay, "  ", 100)
+	for _, in := range r.Inputs {
+		fmt.Fprintf(ew, "  %-11s %s  %s\n", in.Role, Text(in.Path), shortDigest(in.Digest))
+	}
+	fmt.Fprintln(ew, "  n:", counts(r.N))
+}
+
+// tail writes p-values with the null hypotheses of all, and the warnings.
+func tail(ew *errWriter, r *probes.Result, ps []probes.PValue) {
+	if len(ps) > 0 {
 		rows := [][]string{{"p-value", "log10 p", "method"}}
-		for _, p := range r.P {
+		for _, p := range ps {
 			rows = append(rows, []string{p.Name, fmt.Sprintf("%.4f", p.Log10P), p.Method})
 		}
 		_ = Table(ew, rows)
-		for _, null := range nulls(r.P) {
-			_ = Wrap(ew, "null hypothesis: "+null, "  ", 100)
-		}
+	}
+	for _, null := range nulls(r.P) {
+		_ = Wrap(ew, "null hypothesis: "+null, "  ", 100)
 	}
 	for _, warn := range r.Warnings {
 		_ = Wrap(ew, fmt.Sprintf("warning %s: %s", warn.Code, warn.Text), "  ", 100)
 	}
-	return ew.err
 }
 
 var tierWords = map[probes.Tier]string{
