@@ -21,6 +21,8 @@ var (
 	promptFields = []string{"item", "system", "tags", "refs"}
 	idsFields    = []string{"id", "ids", "context_ids"}
 	sharedFields = []string{"label", "group", "step", "date", "set", "planted", "dose", "value", "covar", "meta"}
+	// itemFields are those of labelled items (model/states/items): one file serves both.
+	itemFields = []string{"topic", "source", "family", "pair", "weights", "positions"}
 )
 
 func (r *row) known() []string {
@@ -35,7 +37,7 @@ func (r *row) known() []string {
 	if o.Prompts {
 		own = append(own, promptFields...)
 	}
-	return append(own[:len(own):len(own)], sharedFields...)
+	return slices.Concat(own, sharedFields, itemFields)
 }
 
 // field checks one field and stores it in the document. Columns are those of
@@ -66,7 +68,9 @@ func (r *row) field(key string, keyColumn int, value jsontext.Value, column int)
 	case key == "context_ids" && ids:
 		r.doc.ContextIDs, r.doc.HasContext = f.ids(), true
 	case key == "label":
-		if x, ok := f.bit(); ok {
+		if f.word() { // of another kind than member or not: carried, not read
+			f.keep()
+		} else if x, ok := f.bit(); ok {
 			r.doc.Label = &x
 		}
 	case key == "group":
@@ -98,7 +102,7 @@ func (r *row) field(key string, keyColumn int, value jsontext.Value, column int)
 		}
 		f.free()
 		f.keep()
-	case strings.HasPrefix(key, "x_"):
+	case strings.HasPrefix(key, "x_") || slices.Contains(itemFields, key):
 		f.free()
 		f.keep()
 	default:
@@ -184,6 +188,21 @@ func parseNumber(v jsontext.Value) (x float64, want string) {
 		}
 	}
 	return x, ""
+}
+
+// word reports a label that is a word or a truth value; "0", "1" and other numbers as
+// strings are more likely a mistake.
+func (f field) word() bool {
+	switch f.value.Kind() {
+	case 't', 'f':
+		return true
+	case '"':
+		b, err := jsontext.AppendUnquote(nil, f.value)
+		s := strings.TrimSpace(string(b))
+		_, number := strconv.ParseFloat(s, 64)
+		return err == nil && s != "" && number != nil && !strings.ContainsRune(s, 0)
+	}
+	return false
 }
 
 func (f field) bit() (int32, bool) {

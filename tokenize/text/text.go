@@ -15,7 +15,8 @@
 // lines.
 //
 //	.txt             the whole file; Split "line" or "blank" for more documents
-//	.jsonl .jsonl.gz {id, text, context?, label?, group?, date?, ...}
+//	.jsonl .jsonl.gz {id, text, context?, label?, group?, date?, ...}; the label is 0
+//	                 or 1, or a word or truth value that is carried in Meta
 //	.jsonl with IDs  {id, ids, context_ids?, label?, group?, date?, ...}
 //
 // Text and context may have other names (prompt and response), or be the messages
@@ -142,7 +143,7 @@ type Doc struct {
 	Group string
 	Date  string // YYYY-MM-DD or ""
 	// Meta holds the other fields of the row (set, planted, dose, value, covar,
-	// step, meta, x_...) as canonical JSON (RFC 8785); nil if there are none.
+	// step, meta, x_..., those of labelled items, a label that is a word) as canonical JSON (RFC 8785); nil if there are none.
 	Meta json.RawMessage
 
 	idColumn int

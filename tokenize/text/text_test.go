@@ -102,6 +102,20 @@ func TestJSONL(t *testing.T) {
 	}
 }
 
+// A file of labelled items serves here too: labels that are words and the items'
+// columns are carried.
+func TestItemsFile(t *testing.T) {
+	docs := all(t, write(t, "t.jsonl", `{"id":"a","text":"x","label":"safe","topic":"t","pair":"1","weights":[1,2],"positions":[0]}`+"\n"+`{"id":"b","text":"y","label":true,"source":"s","family":2}`), Options{})
+	if len(docs) != 2 || docs[0].Label != nil || docs[1].Label != nil {
+		t.Fatalf("%+v, want two documents without a label of 0 or 1", docs)
+	}
+	for i, want := range []string{`{"label":"safe","pair":"1","positions":[0],"topic":"t","weights":[1,2]}`, `{"family":2,"label":true,"source":"s"}`} {
+		if got := string(docs[i].Meta); got != want {
+			t.Errorf("meta %s, want %s", got, want)
+		}
+	}
+}
+
 func gz(t testing.TB, content string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -144,6 +158,8 @@ func TestRowFaults(t *testing.T) {
 	}{
 		{"label a string", `{"id":"a7","text":"x","label":"1"}`, false, `31: label: found string "1", want number 0 or 1`},
 		{"label 2", `{"id":"a7","text":"x","label":2}`, false, `31: label: found number 2, want number 0 or 1`},
+		{"label a number in a string", `{"id":"a7","text":"x","label":"0.5"}`, false, `31: label: found string "0.5", want number 0 or 1`},
+		{"label empty", `{"id":"a7","text":"x","label":" "}`, false, `31: label: found string " ", want number 0 or 1`},
 		{"null", `{"id":"a7","text":null}`, false, `19: text: found null, want a string`},
 		{"misspelt", `{"id":"a7","text":"x","lable":1}`, false, `23: lable: found unknown field, want "label"`},
 		{"other case", `{"id":"a7","Text":"x"}`, false, `12: Text: found other letter case, want "text"`},

@@ -4,6 +4,9 @@
 //	id, text or (prompt?, response), label?, topic?, source?, family?, pair?,
 //	weights?, positions?, meta?, and free columns x_...
 //
+// Files of texts to score (tokenize/text) are read too: their context is the prompt,
+// and their other columns are let by.
+//
 // It answers: which documents does this file hold, in order, byte for byte, and
 // is every row well formed? [Open] reads the whole file and collects every fault
 // as file:line:column, so that no state is computed from a file that is half

@@ -54,6 +54,28 @@ func TestJSONL(t *testing.T) {
 	}
 }
 
+// A file of texts to score serves here too.
+func TestTextsFile(t *testing.T) {
+	s, err := Open(put(t, "t.jsonl", `{"id":"a","text":"r","context":"c ","label":1,"group":"g","date":"2024-02-29","step":3,"set":"s","planted":0,"dose":2,"value":1,"covar":{"n":1}}
+{"id":"b","text":"r","label":0}
+`), Columns{Topic: "group"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := all(t, s)
+	if a := got[0]; a.Text != "c r" || a.Seam != 2 || !a.HasResponse || a.Label != "1" || a.Topic != "g" {
+		t.Errorf("%+v", a)
+	}
+	if b := got[1]; b.Text != "r" || b.Seam != 1 || b.HasResponse {
+		t.Errorf("%+v", b)
+	}
+	for _, bad := range []string{`{"id":"a","context":"c"}`, `{"id":"a","context":"c","text":"x","prompt":"p"}`} {
+		if _, err := Open(put(t, "t.jsonl", bad), Columns{}); err == nil {
+			t.Errorf("%s was read", bad)
+		}
+	}
+}
+
 func TestCSV(t *testing.T) {
 	_, err := Open(put(t, "t.csv", "id,text,kind,x_k\na,\"two\nlines, \"\"q\"\"\",,1\n"), Columns{})
 	if err == nil {

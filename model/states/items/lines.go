@@ -192,7 +192,9 @@ func (s *Source) csv(r *bufio.Reader, p *problems, f func(Item) bool) error {
 	}
 }
 
-func isText(name string) bool { return name == "text" || name == "response" || name == "prompt" }
+func isText(name string) bool {
+	return name == "text" || name == "response" || name == "prompt" || name == "context"
+}
 
 func (s *Source) header(names []string, line int, p *problems) bool {
 	before := p.Total

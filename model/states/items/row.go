@@ -42,7 +42,7 @@ func (w *row) bad(code string, column int, field, found, want string) {
 
 // fields are the columns that the file may have.
 func (c Columns) fields() []string {
-	all := []string{"id", "text", "prompt", "response", "label", "topic", "source", "family", "pair", "weights", "positions", "meta"}
+	all := []string{"id", "text", "prompt", "response", "context", "label", "topic", "source", "family", "pair", "weights", "positions", "meta"}
 	if c.Labels || c.IDs {
 		all = slices.DeleteFunc(all, isText)
 	}
@@ -52,10 +52,20 @@ func (c Columns) fields() []string {
 	return all
 }
 
+// letBy are columns of texts that are scored (tokenize/text): one file serves both.
+// Nothing is read from them but what Columns name.
+func letBy(name string) bool {
+	switch name {
+	case "group", "step", "date", "set", "planted", "dose", "value", "covar":
+		return true
+	}
+	return false
+}
+
 // known reports a column that nobody reads.
 func (w *row) known(name string, column int) {
 	all := w.s.cols.fields()
-	if slices.Contains(all, name) || strings.HasPrefix(name, "x_") {
+	if slices.Contains(all, name) || strings.HasPrefix(name, "x_") || letBy(name) {
 		return
 	}
 	found, want := "unknown column", "one of "+strings.Join(all, ", ")+"; free columns go in meta or start with x_"
@@ -147,6 +157,16 @@ func (w *row) texts(it *Item) {
 	text, hasText := str("text")
 	prompt, hasPrompt := str("prompt")
 	response, hasResponse := str("response")
+	if context, ok := str("context"); ok && hasText { // the names that texts to score have
+		if _, both := w.cells["prompt"]; both || hasResponse {
+			w.bad("rows", w.cells["context"].column, "context", "context beside prompt or response", "one or the other")
+		} else if w.s.kind != kindCSV || context != "" {
+			it.Text, it.Seam, it.HasResponse = context+text, len(context), true
+			return
+		}
+	} else if ok {
+		w.bad("rows", w.cells["context"].column, "context", "context without text", "both")
+	}
 	if w.s.kind == kindCSV && hasText && (hasPrompt || hasResponse) {
 		// A table has all columns in every row; an empty one is none.
 		hasText, hasPrompt, hasResponse = text != "", prompt != "", response != ""
