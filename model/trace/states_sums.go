@@ -16,56 +16,47 @@ func newPairs(n int) pairs { return pairs{make([]float64, n), make([]float64, n)
 // part returns the sums [i, i+n).
 func (p pairs) part(i, n int) pairs { return pairs{p.hi[i : i+n : i+n], p.lo[i : i+n : i+n]} }
 
-func (p pairs) add(i int, x float64) {
-	hi := p.hi[i]
-	s := hi + x
-	b := s - hi
-	p.hi[i] = s
-	p.lo[i] += (hi - (s - b)) + (x - b)
-}
+func (p pairs) add(i int, x float64) { p.hi[i], p.lo[i] = twoSum(p.hi[i], p.lo[i], x) }
 
 // addQuotients adds x[j]/f to sum j.
 func (p pairs) addQuotients(x []float32, f float64) {
-	hi, lo := p.hi[:len(x)], p.lo[:len(x)]
-	for j, v := range x {
-		a := hi[j]
-		y := float64(v) / f
-		s := a + y
-		b := s - a
-		hi[j] = s
-		lo[j] += (a - (s - b)) + (y - b)
+	n := addQuotientsFast(p.hi, p.lo, x, f)
+	hi, lo := p.hi[n:len(x)], p.lo[n:len(x)]
+	for j, v := range x[n:] {
+		hi[j], lo[j] = twoSum(hi[j], lo[j], float64(v)/f)
 	}
 }
 
 func (p pairs) addVector(x []float32) {
-	hi, lo := p.hi[:len(x)], p.lo[:len(x)]
-	for j, v := range x {
-		a := hi[j]
-		y := float64(v)
-		s := a + y
-		b := s - a
-		hi[j] = s
-		lo[j] += (a - (s - b)) + (y - b)
+	n := addVectorFast(p.hi, p.lo, x)
+	hi, lo := p.hi[n:len(x)], p.lo[n:len(x)]
+	for j, v := range x[n:] {
+		hi[j], lo[j] = twoSum(hi[j], lo[j], float64(v))
 	}
 }
 
 // addSquares adds x[j]^2, exact in float64, to sum j.
 func (p pairs) addSquares(x []float32) {
-	hi, lo := p.hi[:len(x)], p.lo[:len(x)]
-	for j, v := range x {
-		a := hi[j]
-		y := float64(float64(v) * float64(v))
-		s := a + y
-		b := s - a
-		hi[j] = s
-		lo[j] += (a - (s - b)) + (y - b)
+	n := addSquaresFast(p.hi, p.lo, x)
+	hi, lo := p.hi[n:len(x)], p.lo[n:len(x)]
+	for j, v := range x[n:] {
+		hi[j], lo[j] = twoSum(hi[j], lo[j], float64(float64(v)*float64(v)))
 	}
 }
 
 func (p pairs) addAll(x []float64) {
-	for j, v := range x {
-		p.add(j, v)
+	n := addAllFast(p.hi, p.lo, x)
+	hi, lo := p.hi[n:len(x)], p.lo[n:len(x)]
+	for j, v := range x[n:] {
+		hi[j], lo[j] = twoSum(hi[j], lo[j], v)
 	}
+}
+
+// twoSum adds y to hi and the error of that addition to lo.
+func twoSum(hi, lo, y float64) (float64, float64) {
+	s := hi + y
+	b := s - hi
+	return s, lo + ((hi - (s - b)) + (y - b))
 }
 
 // merge adds another pair of sums.
@@ -84,25 +75,41 @@ func (p pairs) round(dst []float64) []float64 {
 	return dst
 }
 
-// dot is the inner product in float64, in an order that is part of the format:
-// four sums over the dimensions modulo 4, added as (0+1)+(2+3), then the rest.
-// The products of float32 values are exact.
+// dots sets out[j] to the inner product of x and y[j] in float64, in an order that is
+// part of the format: four sums over the dimensions modulo 4, added as (0+1)+(2+3),
+// then the rest. The products of float32 values are exact, so it does not matter
+// whether they are fused with the additions.
+func dots(x []float32, y [][]float32, out []float64) {
+	for len(y) >= 4 && dotsFast(x, y, out) {
+		y, out = y[4:], out[4:]
+	}
+	for j, v := range y {
+		out[j] = dot(x, v)
+	}
+}
+
+// dot is dots of one pair.
 func dot(x, y []float32) float64 {
 	y = y[:len(x)]
-	var s0, s1, s2, s3 float64
+	var s [4]float64
 	n := len(x) &^ 3
 	for i := 0; i < n; i += 4 {
 		a, b := x[i:i+4:i+4], y[i:i+4:i+4]
-		s0 += float64(float64(a[0]) * float64(b[0]))
-		s1 += float64(float64(a[1]) * float64(b[1]))
-		s2 += float64(float64(a[2]) * float64(b[2]))
-		s3 += float64(float64(a[3]) * float64(b[3]))
+		s[0] += float64(float64(a[0]) * float64(b[0]))
+		s[1] += float64(float64(a[1]) * float64(b[1]))
+		s[2] += float64(float64(a[2]) * float64(b[2]))
+		s[3] += float64(float64(a[3]) * float64(b[3]))
 	}
-	s := (s0 + s1) + (s2 + s3)
-	for i := n; i < len(x); i++ {
-		s += float64(float64(x[i]) * float64(y[i]))
+	return dotRest(s, x, y)
+}
+
+// dotRest adds the four sums and the last dimensions.
+func dotRest(s [4]float64, x, y []float32) float64 {
+	sum := (s[0] + s[1]) + (s[2] + s[3])
+	for i := len(x) &^ 3; i < len(x); i++ {
+		sum += float64(float64(x[i]) * float64(y[i]))
 	}
-	return s
+	return sum
 }
 
 // viewSums are the accumulators of one pooled view.
@@ -125,9 +132,9 @@ func (s *scratch) products(x [][]float32) {
 	k := len(x)
 	s.q = slices.Grow(s.q[:0], k*k)[:k*k]
 	for i := range k {
-		for j := i; j < k; j++ {
-			d := dot(x[i], x[j])
-			s.q[i*k+j], s.q[j*k+i] = d, d
+		dots(x[i], x[i:], s.q[i*k+i:(i+1)*k])
+		for j := i + 1; j < k; j++ {
+			s.q[j*k+i] = s.q[i*k+j]
 		}
 	}
 }
