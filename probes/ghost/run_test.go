@@ -2,7 +2,6 @@ package ghost
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -225,73 +224,6 @@ func TestPrimaryMustRun(t *testing.T) {
 	if _, err := Test(s, &c, Evidence{Suspect: fake(s, gen.New(1), 0)}, Options{Tests: []string{"rnak"}}); fault.As(err) == nil || fault.As(err).Class != fault.Usage {
 		t.Errorf("unknown test: %v", err)
 	}
-}
-
-// TestNull: with a model that knows nothing, 500 fresh seeds give p-values that are
-// uniform or larger, and e-values of mean at most one.
-func TestNull(t *testing.T) {
-	list := syllables(t)
-	ps := map[string][]float64{}
-	meanE, words := 0.0, 0
-	g := gen.New(2024)
-	for rep := range 500 {
-		var seed [32]byte
-		binary.LittleEndian.PutUint64(seed[:], uint64(rep))
-		s, err := New(seed, Spec{Kind: Passphrase, Words: 10, Secrets: 4, Controls: 19, List: list, Plan: DefaultPlan()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, _ := s.Commit()
-		out, err := Test(s, &c, Evidence{Suspect: fake(s, g, 0)}, Options{Seed: uint64(rep), Draws: 499})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range out.Result.P {
-			ps[p.Name] = append(ps[p.Name], math.Pow(10, p.Log10P))
-		}
-		ps["words"] = append(ps["words"], math.Exp(stat.LogFisherRanks(nullRanks(g, 10, len(list.Words)), len(list.Words))))
-		// A model that spreads over the list at random: each word's log-prob is
-		// that of a uniform draw from a random law over 4 groups of words.
-		logs := make([]float64, 10)
-		for i := range logs {
-			law := []float64{.7, .2, .08, .02}
-			logs[i] = math.Log(law[g.Below(4)] / 1944)
-		}
-		_, mix := EValue(logs, 7776, 1)
-		meanE += math.Pow(10, mix) / 500
-		words++
-	}
-	for name, p := range ps {
-		if len(p) != 500 {
-			t.Errorf("%s: %d p-values", name, len(p))
-		}
-		if lp := tooSmall(p); lp < math.Log(.01) {
-			t.Errorf("%s: p-values are too small: one-sided Kolmogorov-Smirnov p %.3g", name, math.Exp(lp))
-		}
-	}
-	if meanE > 3 { // heavy tails: the mean is 1 in expectation, this guards against a wrong scale
-		t.Errorf("mean of E %g over %d nulls, want about 1 or below", meanE, words)
-	}
-}
-
-func nullRanks(g *gen.Stream, n, v int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = 1 + g.Below(v)
-	}
-	return out
-}
-
-// tooSmall tests in one direction: only an excess of small p-values counts.
-// It returns the exact one-sided Kolmogorov tail's bound exp(-2 n d^2) in log.
-func tooSmall(p []float64) float64 {
-	s := slices.Clone(p)
-	slices.Sort(s)
-	d, n := 0.0, float64(len(s))
-	for i := range s {
-		d = max(d, float64(i+1)/n-s[i])
-	}
-	return -2 * n * d * d
 }
 
 // TestDemo: ranks among the 200 controls as the demo's README prints them (torch

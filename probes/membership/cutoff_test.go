@@ -9,7 +9,6 @@ import (
 	"assay/internal/fault"
 	"assay/internal/gen"
 	"assay/probes"
-	"assay/probes/stat"
 )
 
 func TestJump(t *testing.T) {
@@ -76,25 +75,5 @@ func TestCutoff(t *testing.T) {
 		if _, err := Cutoff(c.texts, c.o); fault.As(err) == nil || fault.As(err).Class != c.class {
 			t.Errorf("%s: %v, want class %d", name, err, c.class)
 		}
-	}
-}
-
-// TestCutoffNull: without a jump the p-values that come out are uniform, and the
-// checks let at least eight of ten through.
-func TestCutoffNull(t *testing.T) {
-	g := gen.New(88)
-	var p []float64
-	for range 500 {
-		r, err := Cutoff(dated(g, 400, 0, 0), CutoffOptions{Bandwidth: 150})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(r.P) == 1 {
-			p = append(p, math.Pow(10, r.P[0].Log10P))
-		}
-	}
-	_, lp, err := stat.KSUniform(p)
-	if err != nil || lp < math.Log(.01) || len(p) < 400 {
-		t.Errorf("%d of 500 graded B, Kolmogorov-Smirnov p %.3g, %v", len(p), math.Exp(lp), err)
 	}
 }

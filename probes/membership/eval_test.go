@@ -239,43 +239,6 @@ func TestEvaluateInvariances(t *testing.T) {
 	near(t, "relabelled", d.AUC, 1-a.AUC, 1e-12)
 }
 
-// TestEvaluateNull: labels without meaning give uniform p-values.
-func TestEvaluateNull(t *testing.T) {
-	g := gen.New(12)
-	var exact, grouped, normal []float64
-	for rep := range 500 {
-		s, l := make([]float64, 60), make([]int, 60)
-		gr := make([]string, 60)
-		for i := range s {
-			gr[i] = string(rune('a' + i/3))
-			l[i] = i / 3 % 2
-		}
-		for i := range s {
-			if i%3 == 0 {
-				s[i] = g.Z()
-			} else {
-				s[i] = s[i-1] + .3*g.Z() // texts of one group resemble each other
-			}
-		}
-		b, err := Evaluate(s, l, gr, Options{B: 499, Seed: uint64(rep)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		grouped = append(grouped, math.Exp(b.LogP))
-		for i := range s {
-			s[i] = g.Z()
-		}
-		b, _ = Evaluate(s, l, nil, Options{B: 499, Seed: uint64(rep)})
-		exact, normal = append(exact, math.Exp(b.LogP)), append(normal, math.Exp(b.LogNormal))
-	}
-	for name, p := range map[string][]float64{"permutation": exact, "by group": grouped, "normal": normal} {
-		_, lp, err := stat.KSUniform(p)
-		if err != nil || lp < math.Log(.005) {
-			t.Errorf("%s: Kolmogorov-Smirnov p %.3g, %v", name, math.Exp(lp), err)
-		}
-	}
-}
-
 func same(a, b Rate) bool {
 	x, y := a.Threshold, b.Threshold
 	a.Threshold, b.Threshold = nil, nil

@@ -59,8 +59,8 @@ func ExtractAll(d trace.DocTokens, ref *trace.DocTokens, text string, w Window, 
 				return nil, fmt.Errorf("document %q: %w", d.Doc.ID, err)
 			}
 			x.Greedy, x.LogProb = e.Greedy, e.LogProb
-		} else {
-			x.Status = "unscored"
+		} else if x.Status = "unscored"; d.Doc.Status != trace.StatusOK {
+			x.Status = d.Doc.Status
 		}
 		if err := x.entropy(d, ref, text, lo, hi); err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"assay/internal/fault"
@@ -52,11 +53,11 @@ type GateResult struct {
 	Nuisance    float64     `json:"auc_nuisance"`
 	Members     int         `json:"label_1"`
 	Non         int         `json:"label_0"`
-	Underpower  bool        `json:"underpowered"` // under 200 of a class
-	Top         []Weight    `json:"top"`          // 20 words that tell most
-	Duplicates  [][2]string `json:"near_duplicates"`
-	Fold        []int       `json:"-"` // of every text, 0..4
-	Blind       []float64   `json:"-"` // out-of-fold score of the better model
+	Underpower  bool        `json:"underpowered"`    // under 200 of a class
+	Top         []Weight    `json:"top"`             // 20 words that tell most
+	Duplicates  [][2]string `json:"near_duplicates"` // label 1, label 0
+	Fold        []int       `json:"-"`               // of every text, 0..4
+	Blind       []float64   `json:"-"`               // out-of-fold score of the better model
 	permuted    []float64
 	permutedPer [2][]float64
 }
@@ -152,6 +153,18 @@ func Gate(texts []Text, o GateOptions) (GateResult, error) {
 	}
 	r.Fold, r.Blind = fold, blind
 	return r, nil
+}
+
+// telling names the n words with the largest coefficients.
+func (r *GateResult) telling(n int) string {
+	var out []string
+	for _, w := range r.Top[:min(n, len(r.Top))] {
+		out = append(out, w.Word)
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, " ")
 }
 
 // byID sorts a copy by id, so that the order of the input reaches no number, and

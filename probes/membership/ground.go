@@ -95,7 +95,8 @@ func (g Ground) grade(units []unit) (probes.Tier, []Check, []probes.Warning, err
 	}
 	switch g.Gate.Outcome {
 	case Confounded:
-		warn("confounded", "the two sets can be told apart without the model (blind AUC %.3f): scores differ for that reason too", g.Gate.AUC)
+		warn("confounded", "the two sets can be told apart without the model (blind AUC %.3f, permutation p %.3g; words that tell most: %s): scores differ for that reason too",
+			g.Gate.AUC, g.Gate.P, g.Gate.telling(5))
 	case Inconclusive:
 		warn("inconclusive", "the gate cannot rule out that the sets differ without the model (blind AUC %.3f +- %.3f)", g.Gate.AUC, g.Gate.SE)
 	}
@@ -112,6 +113,10 @@ func (g Ground) blind(res *probes.Result) {
 	if g.Gate == nil {
 		return
 	}
-	e := estimate("blind_auc", g.Gate.AUC, "1", "larger of two models without access to the checkpoint, pairs inside folds; error by refits under permuted labels")
+	e := estimate("blind_auc", g.Gate.AUC, "1", fmt.Sprintf("larger of two models without access to the checkpoint, pairs inside folds; error by %d refits under permuted labels, permutation p %.3g",
+		len(g.Gate.permuted), g.Gate.P))
 	res.Estimates = append(res.Estimates, withCI(e, g.Gate.CI, .95))
+	shown := *g.Gate // top words, near-duplicates and both models' AUCs; empty lists, never null
+	shown.Top, shown.Duplicates = append([]Weight{}, shown.Top...), append([][2]string{}, shown.Duplicates...)
+	res.Settings["gate"] = shown
 }

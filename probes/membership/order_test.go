@@ -9,7 +9,6 @@ import (
 	"assay/internal/fault"
 	"assay/internal/gen"
 	"assay/probes"
-	"assay/probes/stat"
 )
 
 func pOf(r probes.Result, name string) float64 {
@@ -110,55 +109,5 @@ func TestOrderRefuses(t *testing.T) {
 		if _, err := Order(c.s, c.ex, OrderOptions{}); fault.As(err) == nil || fault.As(err).Class != fault.Input {
 			t.Errorf("%s: %v, want an input fault", name, err)
 		}
-	}
-}
-
-func TestOrderNull(t *testing.T) {
-	g := gen.New(6)
-	ps := map[string][]float64{}
-	a := NewAssignment("order", "x", 0)
-	ex := []Example{}
-	for _, id := range hashOrder([]string{"a", "b", "c", "d", "e", "f", "g", "h"}, "x") {
-		ex = append(ex, Example{ID: id})
-	}
-	for rep := range 500 {
-		shards := make([]Shard, 8)
-		for i := range shards {
-			shards[i].Canonical = g.Z()
-			for range 9 {
-				shards[i].Shuffled = append(shards[i].Shuffled, g.Z())
-			}
-		}
-		r, err := Order(shards, ex, OrderOptions{Assignment: &a, B: 499, Seed: uint64(rep)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range r.P {
-			ps[p.Name] = append(ps[p.Name], math.Pow(10, p.Log10P))
-		}
-		// Sequential: stop each shard at the second shuffle at or above it.
-		for i, s := range shards {
-			hits := 0
-			for n, v := range s.Shuffled {
-				if v >= s.Canonical {
-					hits++
-				}
-				if hits == 2 {
-					shards[i].Shuffled = s.Shuffled[:n+1]
-					break
-				}
-			}
-		}
-		r, _ = Order(shards, ex, OrderOptions{Assignment: &a, Sequential: 2, B: 9})
-		ps["sequential"] = append(ps["sequential"], math.Pow(10, pOf(r, "fisher")))
-	}
-	for _, name := range []string{"fisher", "rank-sum", "sum", "sequential"} {
-		if lp := tooSmall(ps[name]); len(ps[name]) != 500 || lp < math.Log(.01) {
-			t.Errorf("%s: %d p-values, too small with bound %.3g", name, len(ps[name]), math.Exp(lp))
-		}
-	}
-	_, lp, _ := stat.KSUniform(ps["t_shards"])
-	if lp < math.Log(.001) {
-		t.Errorf("t_shards: Kolmogorov-Smirnov p %.3g", math.Exp(lp))
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"assay/internal/fault"
-	"assay/internal/gen"
 	"assay/model/trace"
 	"assay/model/trace/window"
 	"assay/probes"
@@ -102,33 +101,6 @@ func TestCompareRefusesAndGrades(t *testing.T) {
 		}
 		if c.code == "tokenizers-differ" && slices.Contains(names(r), "delta_token") {
 			t.Errorf("%s: a per-token figure across tokenizers", name)
-		}
-	}
-}
-
-// TestCompareNull: equal checkpoints up to noise give uniform p-values.
-func TestCompareNull(t *testing.T) {
-	g := gen.New(99)
-	var pt, pf []float64
-	for rep := range 500 {
-		a, b, u := make([]float64, 40), make([]float64, 40), make([]float64, 40)
-		for d := range a {
-			u[d] = float64(30 + g.Below(100))
-			a[d] = u[d] * (2 + .3*g.Z())
-			b[d] = a[d] + math.Sqrt(u[d])*g.Z()
-		}
-		r, err := Compare(Sample{Units: unitsOf(a, u)}, Sample{Units: unitsOf(b, u)}, Options{B: 499, Seed: uint64(rep)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(r.P) == 2 {
-			pt, pf = append(pt, math.Pow(10, r.P[0].Log10P)), append(pf, math.Pow(10, r.P[1].Log10P))
-		}
-	}
-	for name, p := range map[string][]float64{"t_paired": pt, "sign_flip": pf} {
-		_, lp, err := stat.KSUniform(p)
-		if err != nil || lp < math.Log(.01) {
-			t.Errorf("%s: %d p-values, Kolmogorov-Smirnov p %.3g, %v", name, len(p), math.Exp(lp), err)
 		}
 	}
 }
