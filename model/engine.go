@@ -67,6 +67,13 @@ func (e *engine) forget(key string) {
 	}
 }
 
+// has reports whether a stage is built.
+func (e *engine) has(key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.execs[key] != nil
+}
+
 // close frees the compiled stages and the backend.
 func (e *engine) close() {
 	e.mu.Lock()

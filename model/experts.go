@@ -125,6 +125,9 @@ func (g *blockGraph) sparse(x, n, a *node, parts int) []*node {
 	if parts&partAttn != 0 {
 		out = append(out, a)
 	}
+	if parts&partKV != 0 {
+		out = append(out, g.k, g.v)
+	}
 	return out
 }
 

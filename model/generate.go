@@ -139,9 +139,8 @@ func (m *Model) Generate(ctx context.Context, ps []Prompt, o GenOptions, emit fu
 	if err := m.checkPrompts(ps); err != nil {
 		return err
 	}
-	g := &generator{m: m, o: o}
-	defer g.close()
-	if err := g.prepare(); err != nil {
+	g := &generator{m: m, o: o, law: law{o.Temperature, o.TopK, o.TopP}}
+	if err := g.prepareHead(); err != nil {
 		return err
 	}
 	perGroup := max(1, genGroup*o.Batch/o.Samples)

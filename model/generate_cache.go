@@ -12,24 +12,11 @@ import (
 
 // generator is one call of Generate.
 type generator struct {
-	m    *Model
-	o    GenOptions
-	law  law
-	head *tensors.Tensor // [d, V] until the stage holds it as a constant; nil otherwise
-	// consts are the blocks' parameters where they are constants of the stages.
-	consts []map[string]*tensors.Tensor
+	m     *Model
+	o     GenOptions
+	law   law
+	chunk int // rows of one execution of the output head
 }
-
-// genConstBytes is the largest body whose matrices are constants of the stages of
-// generation: it is then held twice more, as given and packed.
-const genConstBytes = 1 << 30
-
-func (g *generator) prepare() error {
-	g.law = law{g.o.Temperature, g.o.TopK, g.o.TopP}
-	return nil
-}
-
-func (g *generator) close() { free(g.head) }
 
 // cache holds the keys and values of B continuations, [B, KV, C, hd] for each
 // layer. Row i's ids so far stand in the places [end-n, end): what is generated
@@ -197,19 +184,28 @@ func (m *Model) layerKV(b batch, l int, x *tensors.Tensor) (*tensors.Tensor, []*
 	if err != nil {
 		return x, nil, err
 	}
+	block := &m.spec.Kinds[kind]
+	ws := m.layers[l]
+	tail := len(ws) - block.tailSlots()
 	in := []any{nil}
-	for _, t := range append(slices.Clone(ts), m.layers[l]...) {
+	for _, t := range slices.Concat(ts, ws[:tail]) {
 		in = append(in, t)
 	}
 	if in[0], err = m.eng.donate(x); err != nil {
 		return x, nil, err
 	}
 	key := fmt.Sprintf("block %d [%d, %d] %d", kind, b.B, b.T, partKV)
-	out, err := m.eng.run(key, blockStage(&m.spec.Kinds[kind], m.spec.Width, m.fold, partKV), in...)
+	out, err := m.eng.run(key, blockStage(block, m.spec.Width, m.fold, partKV), in...)
 	if err != nil {
 		return nil, nil, err
 	}
-	return out[0], out[1:], nil
+	x, kv := out[0], out[1:]
+	if block.MLP.Experts != nil { // the last of the parts is what they add
+		if kv, err = m.mixture(b, block, ws[tail:], x, kv); err != nil {
+			return x, nil, err
+		}
+	}
+	return x, kv, nil
 }
 
 // copyRows copies k or v of a batch, [B', KV, T, hd], to the end of its rows of

@@ -5,7 +5,6 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // One token more for B continuations goes through three stages in every block:
@@ -15,8 +14,7 @@ import (
 //	after:  x and the attention -> the new x
 //
 // The weights are in the first and the last, whose shapes do not depend on the
-// length of the cache: they can be constants, which the backend packs once instead
-// of at every token.
+// length of the cache: one compiled graph serves every length.
 
 // parts of a block that generation asks for beside the taps'.
 const partKV = 1 << 3 // k and v of all inputs, [B, KV, T, hd], rotated
@@ -33,7 +31,7 @@ const (
 // pieceSlots are the parameters that a piece needs.
 func (b *Block) pieceSlots(d int, fold bool, p piece) []slot {
 	var out []slot
-	for _, s := range b.slots(d, fold) {
+	for _, s := range b.stageSlots(d, fold) {
 		mine := strings.HasPrefix(s.name, "qkv.") || strings.HasPrefix(s.name, "qn.") || strings.HasPrefix(s.name, "kn.")
 		if first := strings.HasPrefix(s.name, "n1."); p == pieceBefore && (mine || first) || p == pieceAfter && !mine {
 			out = append(out, s)
@@ -43,15 +41,14 @@ func (b *Block) pieceSlots(d int, fold bool, p piece) []slot {
 }
 
 // beforeStage maps x [B, 1, d] to q [B, H, 1, hd], k and v [B, KV, 1, hd]. Inputs:
-// x, cos and sin [B, 1, 1, 2, hd/2] where positions are rotary, and the slots,
-// unless they are given as constants.
-func beforeStage(b *Block, d int, fold bool, consts map[string]*tensors.Tensor) func(in []*node) []*node {
+// x, cos and sin [B, 1, 1, 2, hd/2] where positions are rotary, and the slots.
+func beforeStage(b *Block, d int, fold bool) func(in []*node) []*node {
 	return func(in []*node) []*node {
 		take := taker(in)
 		x := take(true)
 		g := &blockGraph{b: b, fold: fold, piece: pieceBefore}
 		g.t.cos, g.t.sin = take(b.Attn.Rope != nil), take(b.Attn.Rope != nil)
-		g.w = slotNodes(x.Graph(), b.pieceSlots(d, fold, pieceBefore), consts, take)
+		g.w = slotNodes(b.pieceSlots(d, fold, pieceBefore), take)
 		switch b.Form {
 		case Post, PostNorm:
 		default:
@@ -62,25 +59,22 @@ func beforeStage(b *Block, d int, fold bool, consts map[string]*tensors.Tensor) 
 	}
 }
 
-// afterStage maps x [B, 1, d] and the attention [B, 1, H*hd] to the new x.
-func afterStage(b *Block, d int, fold bool, consts map[string]*tensors.Tensor) func(in []*node) []*node {
+// afterStage maps x [B, 1, d] and the attention [B, 1, H*hd] to the new x, and with
+// experts to what mixture takes beside it.
+func afterStage(b *Block, d int, fold bool) func(in []*node) []*node {
 	return func(in []*node) []*node {
 		take := taker(in)
 		x := take(true)
 		g := &blockGraph{b: b, fold: fold, piece: pieceAfter, attended: take(true)}
-		g.w = slotNodes(x.Graph(), b.pieceSlots(d, fold, pieceAfter), consts, take)
-		return g.build(x, 0)[:1]
+		g.w = slotNodes(b.pieceSlots(d, fold, pieceAfter), take)
+		return g.build(x, 0)
 	}
 }
 
-func slotNodes(g *graph.Graph, slots []slot, consts map[string]*tensors.Tensor, take func(ok bool) *node) map[string]*node {
+func slotNodes(slots []slot, take func(ok bool) *node) map[string]*node {
 	w := map[string]*node{}
 	for _, s := range slots {
-		if consts != nil {
-			w[s.name] = graph.ConstTensor(g, consts[s.name])
-		} else {
-			w[s.name] = widen(take(true))
-		}
+		w[s.name] = widen(take(true))
 	}
 	return w
 }

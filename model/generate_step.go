@@ -46,11 +46,19 @@ func (g *generator) step(ctx context.Context, c *cache, cs []*continuation) (hid
 		return nil, err
 	}
 	defer t.free()
+	active := batch{shape: shape{T: 1, B: c.B}} // for experts
+	for i, k := range cs {
+		it := &item{}
+		if k.stop == "" {
+			it.w.IDs = ids[i : i+1]
+		}
+		active.items = append(active.items, it)
+	}
 	for l := range m.spec.Layers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if x, err = g.layer(c, l, x, t); err != nil {
+		if x, err = g.layer(c, l, x, t, active); err != nil {
 			return nil, err
 		}
 	}
@@ -76,33 +84,24 @@ func (g *generator) step(ctx context.Context, c *cache, cs []*continuation) (hid
 }
 
 // layer runs block l on x [B, 1, d], which it consumes.
-func (g *generator) layer(c *cache, l int, x *tensors.Tensor, t *stepTables) (*tensors.Tensor, error) {
+func (g *generator) layer(c *cache, l int, x *tensors.Tensor, t *stepTables, active batch) (*tensors.Tensor, error) {
 	m := g.m
 	kind := m.spec.Layers[l]
 	b := &m.spec.Kinds[kind]
 	d := m.spec.Width
-	key := func(p string) (string, map[string]*tensors.Tensor) {
-		if g.consts != nil {
-			return fmt.Sprintf("%s layer %d [%d]", p, l, c.B), g.consts[l]
-		}
-		return fmt.Sprintf("%s %d [%d]", p, kind, c.B), nil
-	}
+	key := func(p string) string { return fmt.Sprintf("%s %d [%d]", p, kind, c.B) }
 	with := func(p piece, in ...any) []any {
-		if g.consts != nil {
-			return in
-		}
 		for _, s := range b.pieceSlots(d, m.fold, p) {
 			i := slices.IndexFunc(b.slots(d, m.fold), func(o slot) bool { return o.name == s.name })
 			in = append(in, m.layers[l][i])
 		}
 		return in
 	}
-	name, consts := key("before")
 	in := []any{x}
 	if b.Attn.Rope != nil {
 		in = append(in, t.cos[kind], t.sin[kind])
 	}
-	qkv, err := m.eng.run(name, beforeStage(b, d, m.fold, consts), with(pieceBefore, in...)...)
+	qkv, err := m.eng.run(key("before"), beforeStage(b, d, m.fold), with(pieceBefore, in...)...)
 	if err != nil {
 		return x, err
 	}
@@ -123,15 +122,20 @@ func (g *generator) layer(c *cache, l int, x *tensors.Tensor, t *stepTables) (*t
 	}
 	c.keys[l], c.vals[l] = out[1], out[2]
 	defer free(out[0])
-	name, consts = key("after")
-	if in = with(pieceAfter, nil, out[0]); true {
-		if in[0], err = m.eng.donate(x); err != nil {
-			return x, err
-		}
+	in = with(pieceAfter, nil, out[0])
+	if in[0], err = m.eng.donate(x); err != nil {
+		return x, err
 	}
-	next, err := m.eng.run(name, afterStage(b, d, m.fold, consts), in...)
+	next, err := m.eng.run(key("after"), afterStage(b, d, m.fold), in...)
 	if err != nil {
 		return nil, err
+	}
+	if b.MLP.Experts != nil {
+		sum, err := m.mixture(active, b, m.layers[l][len(m.layers[l])-b.tailSlots():], next[0], next[1:])
+		free(sum...)
+		if err != nil {
+			return next[0], err
+		}
 	}
 	return next[0], nil
 }
@@ -288,53 +292,6 @@ func (g *generator) embed(ids []int32, at []int) (*tensors.Tensor, error) {
 		return nil, err
 	}
 	return out[0], nil
-}
-
-// logits runs the output head on the hidden states of rows and shows each row's
-// logits; rows that are nil are left out.
-func (g *generator) logits(hidden [][]float32, use func(i int, z []float32) error) error {
-	m := g.m
-	d, V := m.spec.Width, m.spec.Vocab
-	if err := m.packHead(); err != nil {
-		return err
-	}
-	for from := 0; from < len(hidden); from += m.headChunk {
-		rows := hidden[from:min(from+m.headChunk, len(hidden))]
-		x, err := m.eng.f32([]int{m.headChunk, d}, func(dst []float32) error {
-			clear(dst)
-			for i, h := range rows {
-				copy(dst[i*d:(i+1)*d], h)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		out, err := m.logits(x)
-		free(x)
-		if err != nil {
-			return err
-		}
-		var uerr error
-		err = read(out[0], func(z []float32) {
-			for i, h := range rows {
-				if h == nil {
-					continue
-				}
-				if uerr = use(from+i, z[i*V:(i+1)*V]); uerr != nil {
-					return
-				}
-			}
-		})
-		free(out...)
-		if err == nil {
-			err = uerr
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // cutStop returns text up to the first place where one of stops begins.

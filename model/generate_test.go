@@ -76,8 +76,8 @@ func TestGenerateEqualsScoring(t *testing.T) {
 			if m.spec.Encoder() {
 				t.Skip("an encoder")
 			}
-			ps := somePrompts(m.spec.Vocab, 1, 5, 17, 33, 40)
-			most := 24
+			ps := somePrompts(m.spec.Vocab, 1, 17, 33, 40)
+			most := 16
 			if p := m.spec.Positions; p > 0 {
 				most = min(most, p-40+1)
 			}
@@ -453,5 +453,32 @@ func TestGenerateRefuses(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) || n != 16 {
 		t.Errorf("cancelled after %d: %v", n, err)
+	}
+}
+
+// BenchmarkGenerate generates 32 tokens behind prompts of 32, Batch at once.
+func BenchmarkGenerate(b *testing.B) {
+	for _, shape := range []string{"gpt_neox-70m", "llama-135m"} {
+		src, err := Synthetic([]byte(Shapes()[shape]), 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m, err := Load(context.Background(), src, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, batch := range []int{2, 16, 64} {
+			ps := somePrompts(m.spec.Vocab, slices.Repeat([]int{32}, batch)...)
+			b.Run(fmt.Sprintf("%s/batch-%d", shape, batch), func(b *testing.B) {
+				n := 0
+				for b.Loop() {
+					for _, g := range generate(b, m, ps, GenOptions{MaxTokens: 32, Batch: batch}) {
+						n += len(g.IDs)
+					}
+				}
+				b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "tok/s")
+			})
+		}
+		m.Close()
 	}
 }

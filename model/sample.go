@@ -130,7 +130,9 @@ func readRow(z []float32) row {
 	r.gap = top - second
 	sum := 0.0
 	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
+		if x := float64(v) - top; x > -44 { // below e^-44 a million entries add nothing to a float64
+			sum += math.Exp(x)
+		}
 	}
 	r.logSum = top + math.Log(sum)
 	return r
