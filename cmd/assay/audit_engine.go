@@ -152,10 +152,26 @@ func at(j bundle.Job) func(bundle.Place) string {
 // tracer takes the place of scoring where a command asks for a trace.
 type tracer func(ctx context.Context, s *scorer, path string, in score.Input, tok bool, o score.Options) (*trace.Reader, error)
 
+// statesRequest is a command's request for the states of a checkpoint.
+type statesRequest struct {
+	out                string // file to make; "" = only note what is asked for
+	run, text, weights string
+	docs               int
+	tokens, memory     int64
+	flop               float64
+	progress           func(int64)
+}
+
+func (r *statesRequest) add(n int64) {
+	if r != nil && r.progress != nil {
+		r.progress(n)
+	}
+}
+
 // execute runs a command line and returns its results.
-func (e *auditEngine) execute(ctx context.Context, argv []string, traces tracer) ([]probes.Result, error) {
+func (e *auditEngine) execute(ctx context.Context, argv []string, traces tracer, states *statesRequest) ([]probes.Result, error) {
 	var out bytes.Buffer
-	a := &app{stdin: bytes.NewReader(nil), stdout: &out, stderr: io.Discard, json: true, quiet: true, progress: "none", traces: traces}
+	a := &app{stdin: bytes.NewReader(nil), stdout: &out, stderr: io.Discard, json: true, quiet: true, progress: "none", traces: traces, states: states}
 	root := newRoot(a)
 	root.SetArgs(append(slices.Clone(argv), "--json", "--quiet"))
 	root.SetOut(&out)
@@ -177,15 +193,19 @@ func (e *auditEngine) execute(ctx context.Context, argv []string, traces tracer)
 	return doc.Results, nil
 }
 
-// request runs a job's command up to its request for a trace of one checkpoint.
-func (e *auditEngine) request(ctx context.Context, j bundle.Job, of bundle.Place, traces tracer) error {
+// request runs a job's command up to its request for a trace or states of one
+// checkpoint.
+func (e *auditEngine) request(ctx context.Context, j bundle.Job, of bundle.Place, traces tracer, states *statesRequest) error {
 	argv := e.test(j.Test).argv(j, at(j), of, nil, true)
-	_, err := e.execute(ctx, argv, traces)
+	if states != nil {
+		argv = append(argv, e.machine()...)
+	}
+	_, err := e.execute(ctx, argv, traces, states)
 	switch {
 	case errors.Is(err, errPlanned):
 		return nil
 	case err == nil:
-		return fault.Inputf("empty", "audit: test %s asked for no trace of %s", j.ID, of.Role)
+		return fault.Inputf("empty", "audit: test %s asked nothing of %s", j.ID, of.Role)
 	}
 	return err
 }
@@ -209,6 +229,13 @@ func (e *auditEngine) prepare(ctx context.Context, s *scorer, path string, in sc
 
 // Pass plans the forward pass that a job needs of one checkpoint.
 func (e *auditEngine) Pass(ctx context.Context, j bundle.Job, of bundle.Place) (p bundle.Pass, err error) {
+	if j.Reads == bundle.ReadsStates {
+		var r statesRequest
+		if err := e.request(ctx, j, of, noScoring, &r); err != nil {
+			return p, err
+		}
+		return bundle.Pass{Run: r.run, Text: r.text, Docs: r.docs, Tokens: r.tokens, Weights: r.weights, FLOP: r.flop, Memory: r.memory}, nil
+	}
 	err = e.request(ctx, j, of, func(ctx context.Context, s *scorer, path string, in score.Input, tok bool, o score.Options) (*trace.Reader, error) {
 		sess, survey, err := e.prepare(ctx, s, path, in, tok, &o)
 		if err != nil {
@@ -230,7 +257,7 @@ func (e *auditEngine) Pass(ctx context.Context, j bundle.Job, of bundle.Place) (
 		}
 		p.Memory = d.Forecast(window, e.flags.batch).Total()
 		return nil, errPlanned
-	})
+	}, nil)
 	return p, err
 }
 
@@ -257,6 +284,11 @@ func (f filtered) Docs() iter.Seq2[text.Doc, error] {
 
 // Score makes the trace of a pass.
 func (e *auditEngine) Score(ctx context.Context, p bundle.Pass, out string, keep map[string]bool) error {
+	if p.Job.Reads == bundle.ReadsStates {
+		e.app.note("note: states of %s on %s (%d tokens)", p.Place.Role, plural(p.Docs, "document"), p.Tokens)
+		e.passes++
+		return e.request(ctx, p.Job, p.Place, noScoring, &statesRequest{out: out, progress: e.meter.Add})
+	}
 	return e.request(ctx, p.Job, p.Place, func(ctx context.Context, s *scorer, path string, in score.Input, tok bool, o score.Options) (*trace.Reader, error) {
 		if keep != nil {
 			in = filtered{in, keep}
@@ -278,7 +310,7 @@ func (e *auditEngine) Score(ctx context.Context, p bundle.Pass, out string, keep
 			return nil, interruptedHint(err)
 		}
 		return nil, errPlanned
-	})
+	}, nil)
 }
 
 // noScoring is the tracer of statistics: they come from evidence alone.
@@ -290,7 +322,7 @@ func noScoring(_ context.Context, _ *scorer, path string, _ score.Input, _ bool,
 // are kept.
 func (e *auditEngine) Gather(ctx context.Context, j bundle.Job) error {
 	argv := e.test(j.Test).argv(j, at(j), j.Model, j.Others, true)
-	_, err := e.execute(ctx, append(argv, e.machine()...), noScoring)
+	_, err := e.execute(ctx, append(argv, e.machine()...), noScoring, nil)
 	return err
 }
 
@@ -322,7 +354,7 @@ func (e *auditEngine) Run(ctx context.Context, j bundle.Job, figures string) ([]
 	if j.Reads == bundle.ReadsCheckpoint {
 		argv = append(argv, e.machine()...)
 	}
-	return e.execute(ctx, argv, noScoring)
+	return e.execute(ctx, argv, noScoring, nil)
 }
 
 func mapKeys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }

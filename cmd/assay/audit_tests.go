@@ -68,35 +68,61 @@ func auditTests() []auditTest {
 				}
 				return []string{"membership", t.Name}
 			}, scoring: auditPolicy, plot: "plot", ref: "ref"},
+		{Test: bundle.Test{Name: "aqi", Refs: [2]int{0, 1}, Data: []string{"items"}, Reads: reads(bundle.ReadsStates)},
+			command: fixed("aqi"), set: []string{"items", "table", "plot-layer", "full", "save-states", "no-verify"}, plot: "plot"},
 		{Test: bundle.Test{Name: "weat", Data: []string{"wordsets", ""}, Reads: reads(bundle.ReadsCheckpoint)},
 			command: fixed("weat"), set: []string{"vectors", "format", "freq", "full", "centre"}, plot: "plot-forest"},
-		{Test: bundle.Test{Name: "probe", NeedName: true, Slotted: true, Reads: reads(bundle.ReadsEvidence)},
-			command: func(t bundle.Item, _ map[string]string) []string { return []string{"probe", t.Name} }},
+		{Test: bundle.Test{Name: "compare", Refs: [2]int{1, 1}, Data: []string{"", "text", "items"}, Reads: readsOfCompare},
+			command: fixed("compare"), set: []string{"require", "scores", "table", "full", "save-states", "no-verify"}},
+		{Test: bundle.Test{Name: "probe", NeedName: true, Slotted: true, Refs: [2]int{0, 1}},
+			command: func(t bundle.Item, _ map[string]string) []string { return []string{"probe", t.Name} },
+			set:     []string{"table", "items", "full", "save-states", "no-verify", "trace", "b"}},
 	}
 	root := newRoot(&app{stdout: io.Discard, stderr: io.Discard})
 	for i := range tests {
 		t := &tests[i]
 		if t.Name == "probe" {
-			t.Names = probeNames(root)
+			var states []string
+			t.Names, states = probeNames(root)
+			t.Reads = func(t bundle.Item, _ map[string]string) bundle.Reads {
+				if slices.Contains(states, t.Name) {
+					return bundle.ReadsStates
+				}
+				return bundle.ReadsEvidence
+			}
 		}
 		t.Flags = func(name string) []bundle.Flag { return t.flags(name) }
 	}
 	return tests
 }
 
-// probeNames lists the probes that answer from evidence.
-func probeNames(root *cobra.Command) []string {
+// readsOfCompare: weights without data, scores of texts, states of items.
+func readsOfCompare(_ bundle.Item, kinds map[string]string) bundle.Reads {
+	switch kinds[""] {
+	case "text":
+		return bundle.ReadsTrace
+	case "items":
+		return bundle.ReadsStates
+	}
+	return bundle.ReadsCheckpoint
+}
+
+// probeNames lists the probes that a plan may name: those that answer from evidence
+// and, apart, those that read states.
+func probeNames(root *cobra.Command) (all, states []string) {
 	cmd, _, err := root.Find([]string{"probe"})
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	var out []string
 	for _, c := range cmd.Commands() {
-		if c.Flags().Lookup("evidence") != nil && c.Flags().Lookup("data") != nil {
-			out = append(out, c.Name())
+		switch {
+		case c.Flags().Lookup("evidence") != nil && c.Flags().Lookup("data") != nil:
+			all = append(all, c.Name())
+		case c.Flags().Lookup("save-states") != nil:
+			all, states = append(all, c.Name()), append(states, c.Name())
 		}
 	}
-	return out
+	return all, states
 }
 
 func bundleTests(tests []auditTest) []bundle.Test {
@@ -157,6 +183,12 @@ func (t *auditTest) flags(name string) []bundle.Flag {
 func (t *auditTest) argv(j bundle.Job, at func(bundle.Place) string, model bundle.Place, refs []bundle.Place, scoring bool) []string {
 	data, kind := j.Files[""], j.Kinds[""]
 	out := slices.Clone(t.command(j.Item, formsOf(j)))
+	if j.Reads == bundle.ReadsStates {
+		return t.statesArgv(out, j, at, model, refs, scoring)
+	}
+	if t.Name == "compare" && scoring { // both sides are scored alike, one at a time
+		return []string{"perplexity", at(model), "--text=" + at(data)}
+	}
 	flag := func(name, value string) { out = append(out, "--"+name+"="+value) }
 	switch t.Name {
 	case "ghost":
@@ -187,9 +219,37 @@ func (t *auditTest) argv(j bundle.Job, at func(bundle.Place) string, model bundl
 		}
 	}
 	for _, r := range refs {
+		if t.ref == "" {
+			out = append(out, at(r))
+			continue
+		}
 		flag(t.ref, at(r))
 	}
 	return append(out, t.settings(j, at, len(refs) > 0, scoring)...)
+}
+
+// statesArgv is the command line of a test on states: of a checkpoint on the data
+// where they have to be made (a second model is another such request), else of files.
+func (t *auditTest) statesArgv(out []string, j bundle.Job, at func(bundle.Place) string, model bundle.Place, refs []bundle.Place, making bool) []string {
+	var data bundle.Place
+	for _, slot := range slices.Sorted(mapKeys(j.Files)) {
+		data = j.Files[slot]
+	}
+	if t.Name == "compare" && making {
+		argv := []string{"aqi", at(model), "--text=" + at(data), fmt.Sprintf("--seed=%d", j.Seed)}
+		for _, v := range j.Flags["view"] {
+			argv = append(argv, "--view="+v)
+		}
+		return argv
+	}
+	out = append(out, at(model))
+	for _, r := range refs {
+		out = append(out, at(r))
+	}
+	if making || t.Name == "aqi" && len(refs) == 0 { // the controls read the texts
+		out = append(out, "--text="+at(data))
+	}
+	return append(out, t.settings(j, at, len(refs) > 0, making)...)
 }
 
 // formsOf are the kinds of a job's data; planted strings that assay did not draw

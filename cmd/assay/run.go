@@ -21,7 +21,8 @@ type app struct {
 	json           bool
 	quiet          bool
 	progress       string
-	traces         tracer // takes the place of scoring checkpoints; nil = they are scored
+	traces         tracer         // takes the place of scoring checkpoints; nil = they are scored
+	states         *statesRequest // where a command's states go; nil = the cache
 }
 
 // run is the whole program as a function: tests call it, main calls it.

@@ -91,6 +91,9 @@ func (s *stater) open(ctx context.Context, path string, seed uint64, view string
 			Hint("assay states %s --text items.jsonl -o s.safetensors makes one; with --text this command does so itself", path)
 	}
 	out, err := s.make(ctx, path, seed, view)
+	if err == nil && s.app.states != nil {
+		err = errPlanned
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +135,14 @@ func (s *stater) make(ctx context.Context, path string, seed uint64, view string
 	}
 	run := h.Run
 	out := s.save
-	if out == "" {
+	if r := s.app.states; r != nil { // an audit plans, names and shares states
+		r.run, r.text, r.docs, r.tokens, r.weights = run, p.Of.Text, src.Len(), p.Tokens, p.Of.Checkpoint.Weights
+		longest := max(1, int(p.Tokens)/max(1, src.Len()))
+		r.flop, r.memory = sess.info.FLOP(longest)*float64(p.Tokens), d.Forecast(longest, s.model.batch).Total()
+		if out = r.out; out == "" {
+			return "", errPlanned
+		}
+	} else if out == "" {
 		dir, err := cacheFolder(s.cache, "states")
 		if err != nil {
 			return "", err
@@ -156,7 +166,7 @@ func (s *stater) make(ctx context.Context, path string, seed uint64, view string
 	defer func() { meter.Close() }()
 	_, err = states.Run(ctx, sess.model, src, p, states.RunOptions{Out: out, Resume: true, SaveEvery: s.saveEvery, Made: statesMade(sess),
 		Start:    func(tokens int64) { meter = progress.New(s.app.stderr, s.app.meterMode(), "states", tokens) },
-		Progress: func(n int64) { meter.Add(n) }})
+		Progress: func(n int64) { meter.Add(n); s.app.states.add(n) }})
 	if err != nil {
 		return "", interruptedHint(err)
 	}

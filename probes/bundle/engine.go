@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"assay/probes"
@@ -15,10 +17,10 @@ type Engine interface {
 	Files(kind, path string) ([]SourceFile, error)
 	// Pass plans the forward pass that a job needs of one checkpoint. Nothing is scored.
 	Pass(ctx context.Context, j Job, of Place) (Pass, error)
-	// Score makes the trace of a pass at out, or goes on with an interrupted one.
+	// Score makes the trace or the states of a pass at out, or goes on with them.
 	// keep, where not nil, leaves out documents whose id it does not hold.
 	Score(ctx context.Context, p Pass, out string, keep map[string]bool) error
-	// Gather makes the evidence of a job that is not a trace (answers, states).
+	// Gather makes the evidence of a job that is not a trace or states.
 	Gather(ctx context.Context, j Job) error
 	// Command is the command line that repeats a job inside the bundle.
 	Command(j Job) []string
@@ -53,6 +55,15 @@ type Job struct {
 	Seed   uint64
 }
 
+// DataName is the name of the input that a pass runs on; "" = none.
+func (j Job) DataName() string {
+	name := ""
+	for _, slot := range slices.Sorted(maps.Keys(j.Item.Data)) {
+		name = j.Item.Data[slot]
+	}
+	return name
+}
+
 // Stem begins the name of every file that a job writes.
 func (j Job) Stem() string { return stem(j.Number, j.ID) }
 
@@ -79,9 +90,13 @@ type Reads string
 // What tests read.
 const (
 	ReadsTrace      Reads = "trace"
+	ReadsStates     Reads = "states"
 	ReadsCheckpoint Reads = "checkpoint"
-	ReadsEvidence   Reads = "evidence" // answers or states that Gather made
+	ReadsEvidence   Reads = "evidence" // answers that Gather collected
 )
+
+// passes reports whether shared forward passes make what a test reads.
+func (r Reads) passes() bool { return r == ReadsTrace || r == ReadsStates }
 
 // Variable is how a command line names what lies outside the bundle.
 func Variable(role string) string {

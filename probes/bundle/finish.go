@@ -34,7 +34,7 @@ func (r *run) finish(outs []Outcome) (*Manifest, error) {
 	}
 	for _, j := range r.w.Jobs {
 		if j.Reads == ReadsEvidence {
-			for _, d := range []string{"gens", "states"} {
+			for _, d := range []string{"gens"} {
 				found, _ := filepath.Glob(r.path(d + "/" + j.Stem() + ".*"))
 				for _, f := range found {
 					if name := d + "/" + filepath.Base(f); !strings.HasSuffix(name, ".partial") {
@@ -48,7 +48,7 @@ func (r *run) finish(outs []Outcome) (*Manifest, error) {
 		return nil, err
 	}
 	m := &Manifest{Schema: ManifestSchema, Title: r.w.Plan.Title, Program: r.o.Program, Plan: r.w.Plan.Digest(), Sealed: r.o.Sealed,
-		Created: r.state.Created, Models: r.w.Models, Inputs: r.w.Inputs, Warnings: r.w.warnings(r.o.Program, r.o.Sealed != "")}
+		Created: r.state.Created, Models: r.w.Models, Inputs: r.w.Inputs, Traces: []TraceEntry{}, States: []StatesEntry{}, Warnings: r.w.warnings(r.o.Program, r.o.Sealed != "")}
 	if r.w.Plan.Bundle.Inputs == "digest" {
 		for i := range m.Inputs {
 			m.Inputs[i].Files = slices.Clone(m.Inputs[i].Files)
@@ -143,6 +143,12 @@ func (r *run) seal(m *Manifest, outs []Outcome) error {
 
 func (r *run) traceEntries(m *Manifest) error {
 	for _, s := range r.w.Passes {
+		if s.isStates() {
+			if err := r.statesEntry(m, s); err != nil {
+				return err
+			}
+			continue
+		}
 		t, err := trace.Open(r.path(s.Path))
 		if err != nil {
 			return err
@@ -157,6 +163,22 @@ func (r *run) traceEntries(m *Manifest) error {
 		}
 		m.Traces = append(m.Traces, entry)
 	}
+	return nil
+}
+
+func (r *run) statesEntry(m *Manifest, s *Shared) error {
+	t, err := trace.OpenStates(r.path(s.Path))
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	h := t.Header()
+	entry := StatesEntry{Path: s.Path, Run: h.Run, Role: s.Place.Role, Data: s.Data, Tests: s.Tests, Docs: int64(len(t.Docs().ID)),
+		Backend: h.Made.Backend, Device: h.Made.Device, Invariance: h.Made.Invariance, Warnings: []probes.Warning{}}
+	for _, x := range h.Made.Warnings {
+		entry.Warnings = append(entry.Warnings, probes.Warning{Code: x.Code, Text: x.Text})
+	}
+	m.States = append(m.States, entry)
 	return nil
 }
 
@@ -275,7 +297,8 @@ func Script(w *Work, outcomes []Outcome) []byte {
 	for _, v := range outside {
 		fmt.Fprintf(&b, ": \"${%s:?set it to where %s lies}\"\n", v, strings.ToLower(strings.TrimPrefix(v, "INPUT_")))
 	}
-	for _, s := range w.Passes {
+	passes := slices.SortedFunc(slices.Values(w.Passes), func(a, b *Shared) int { return strings.Compare(a.Path, b.Path) })
+	for _, s := range passes {
 		fmt.Fprintf(&b, "# %s: %s scored on %s, run %s\n", s.Path, s.Place.Role, s.Data, s.Run)
 	}
 	for _, o := range outcomes {

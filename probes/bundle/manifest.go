@@ -31,6 +31,7 @@ type Manifest struct {
 	Models     []ModelEntry     `json:"models"`
 	Inputs     []InputEntry     `json:"inputs"`
 	Traces     []TraceEntry     `json:"traces"`
+	States     []StatesEntry    `json:"states"`
 	Warnings   []probes.Warning `json:"warnings"`
 	Files      []FileEntry      `json:"files"`
 }
@@ -103,6 +104,21 @@ type TraceEntry struct {
 	Device     string            `json:"device"`
 	Invariance *trace.Invariance `json:"invariance"` // largest difference that batch mates made
 	Warnings   []probes.Warning  `json:"warnings"`
+}
+
+// StatesEntry is one forward pass whose hidden states were kept.
+type StatesEntry struct {
+	Path  string   `json:"path"`
+	Run   string   `json:"run"`
+	Role  string   `json:"role"`
+	Data  string   `json:"data"`
+	Tests []string `json:"tests"`
+	Docs  int64    `json:"docs"`
+
+	Backend    string                  `json:"backend"`
+	Device     string                  `json:"device"`
+	Invariance *trace.StatesInvariance `json:"invariance"`
+	Warnings   []probes.Warning        `json:"warnings"`
 }
 
 // FileEntry is one file of the bundle. Content is the digest that stands for the

@@ -34,7 +34,7 @@ type Work struct {
 // Shared is a forward pass with the tests that read its trace.
 type Shared struct {
 	Pass
-	Path  string // in the bundle
+	Path  string // in the bundle: of a trace, or of states
 	Data  string
 	Tests []string
 	Given string // trace made elsewhere
@@ -178,7 +178,7 @@ func (w *Work) passes(ctx context.Context, e Engine) error {
 	byRun := map[string]*Shared{}
 	names := map[string]bool{}
 	for _, j := range w.Jobs {
-		if j.Reads != ReadsTrace {
+		if !j.Reads.passes() {
 			for _, pl := range append([]Place{j.Model}, j.Others...) {
 				if pl.Path == "" {
 					return fault.Usagef("test %s: %s needs a checkpoint, input %s has only traces", j.ID, j.Test, pl.Role)
@@ -187,8 +187,13 @@ func (w *Work) passes(ctx context.Context, e Engine) error {
 			continue
 		}
 		for _, pl := range append([]Place{j.Model}, j.Others...) {
-			data := j.Data[""]
-			given := w.Plan.Inputs[pl.Role].Trace[data]
+			data, given := j.DataName(), ""
+			if j.Reads == ReadsTrace {
+				given = w.Plan.Inputs[pl.Role].Trace[data]
+			}
+			if data == "" {
+				return fault.Usagef("test %s: %s needs data", j.ID, strings.TrimSpace(j.Test+" "+j.Name))
+			}
 			if pl.Path == "" && given == "" {
 				return fault.Usagef("test %s: input %s has no checkpoint and no trace of %s", j.ID, pl.Role, data)
 			}
@@ -207,7 +212,7 @@ func (w *Work) passes(ctx context.Context, e Engine) error {
 			p.Job, p.Place = j, pl
 			s := byRun[p.Run]
 			if s == nil {
-				s = &Shared{Pass: p, Data: data, Path: uniqueName(names, pl.Role, data)}
+				s = &Shared{Pass: p, Data: data, Path: uniqueName(names, j.Reads, pl.Role, data)}
 				if given != "" {
 					s.Given = w.Plan.Path(given)
 				}
@@ -223,11 +228,14 @@ func (w *Work) passes(ctx context.Context, e Engine) error {
 	return nil
 }
 
-func uniqueName(names map[string]bool, role, data string) string {
-	base := "traces/" + role + "-" + data
-	path := base + ".parquet"
+func uniqueName(names map[string]bool, r Reads, role, data string) string {
+	base, ext := "traces/"+role+"-"+data, ".parquet"
+	if r == ReadsStates {
+		base, ext = "states/"+role+"-"+data, ".safetensors"
+	}
+	path := base + ext
 	for i := 2; names[path]; i++ {
-		path = fmt.Sprintf("%s.%d.parquet", base, i)
+		path = fmt.Sprintf("%s.%d%s", base, i, ext)
 	}
 	names[path] = true
 	return path
@@ -307,7 +315,7 @@ func (w *Work) evidence(dir string) []Job {
 	for i := range jobs {
 		j := &jobs[i]
 		j.Dir = dir
-		if j.Reads != ReadsTrace {
+		if !j.Reads.passes() {
 			continue
 		}
 		j.Model = Place{Role: j.On, Path: w.traceOf(j.On, j.ID)}

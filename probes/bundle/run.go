@@ -190,10 +190,24 @@ func (r *run) add(name string, b []byte) error {
 	return save(r.path(name), b)
 }
 
-// traces makes one trace per distinct measurement.
+// traces makes one trace or states file per distinct measurement.
 func (r *run) traces(ctx context.Context) error {
 	for _, s := range r.w.Passes {
 		out := r.path(s.Path)
+		if s.isStates() {
+			r.files = append(r.files, s.Path)
+			if t, err := trace.OpenStates(out); err == nil {
+				done := t.Header().Run == s.Run
+				t.Close()
+				if done {
+					continue
+				}
+			}
+			if err := r.score(ctx, s, out); err != nil {
+				return err
+			}
+			continue
+		}
 		docs := strings.TrimSuffix(s.Path, ".parquet") + ".docs.parquet"
 		r.files = append(r.files, s.Path, docs)
 		if s.Given != "" {
@@ -215,14 +229,24 @@ func (r *run) traces(ctx context.Context) error {
 				continue
 			}
 		}
-		start := r.o.Now()
-		if err := r.e.Score(ctx, s.Pass, out, nil); err != nil {
+		if err := r.score(ctx, s, out); err != nil {
 			return err
 		}
-		r.log("pass", s.Path, r.o.Now().Sub(start))
 	}
 	return nil
 }
+
+func (r *run) score(ctx context.Context, s *Shared, out string) error {
+	start := r.o.Now()
+	if err := r.e.Score(ctx, s.Pass, out, nil); err != nil {
+		return err
+	}
+	r.log("pass", s.Path, r.o.Now().Sub(start))
+	return nil
+}
+
+// isStates tells states from traces.
+func (s *Shared) isStates() bool { return strings.HasSuffix(s.Path, ".safetensors") }
 
 // test runs one test, unless an earlier start of this audit did.
 func (r *run) test(ctx context.Context, j Job) (Outcome, error) {

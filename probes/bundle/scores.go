@@ -85,6 +85,10 @@ func (v *verification) scores(ctx context.Context) error {
 			if s.Place.Role != m.Role {
 				continue
 			}
+			if s.isStates() {
+				v.rep.skip("%s: states are not computed again", s.Path)
+				continue
+			}
 			if err := v.rescore(ctx, s, dir); err != nil {
 				return err
 			}

@@ -79,7 +79,7 @@ func (v *verification) jobs() []Job {
 					to.Path = abs
 				}
 			}
-			if j.Reads == ReadsTrace {
+			if j.Reads.passes() {
 				to = Place{Role: pl.Role, Path: v.w.traceOf(pl.Role, j.ID)}
 			}
 			if k == 0 {
@@ -101,8 +101,8 @@ func (v *verification) unavailable(j Job) string {
 	}
 	for _, pl := range append([]Place{j.Model}, j.Others...) {
 		switch {
-		case pl.Path == "" && j.Reads == ReadsTrace:
-			return "its trace is not listed"
+		case pl.Path == "" && j.Reads.passes():
+			return "its trace or states are not listed"
 		case pl.Path == "" && j.Reads == ReadsCheckpoint:
 			return fmt.Sprintf("it reads the checkpoint itself: name it with --ckpt %s=DIR", pl.Role)
 		}

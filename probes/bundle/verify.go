@@ -211,6 +211,9 @@ func (v *verification) files(raw []byte) error {
 				return err
 			}
 		}
+		for _, t := range v.m.States {
+			v.states(t)
+		}
 	}
 	v.rep.level(LevelFiles, failed, "%d files, %d traces: digests, structure and laws of probability", len(v.m.Files), len(v.m.Traces))
 	v.rep.Checked = append(v.rep.Checked, fmt.Sprintf("the digests of %d files and the laws of %d traces", len(v.m.Files), len(v.m.Traces)))
@@ -313,6 +316,9 @@ func (v *verification) plan() {
 			}
 		}
 	}
+	for _, t := range v.m.States {
+		v.w.Passes = append(v.w.Passes, &Shared{Pass: Pass{Run: t.Run, Place: Place{Role: t.Role}}, Path: t.Path, Data: t.Data, Tests: t.Tests})
+	}
 	for _, t := range v.m.Traces {
 		v.w.Passes = append(v.w.Passes, &Shared{Pass: Pass{Run: t.Run, Place: Place{Role: t.Role}}, Path: t.Path, Data: t.Data, Tests: t.Tests})
 	}
@@ -364,4 +370,33 @@ func (v *verification) trace(t TraceEntry) error {
 		}
 	}
 	return nil
+}
+
+// states checks a states file against its own digests and the manifest.
+func (v *verification) states(t StatesEntry) {
+	if kindOfFile(t.Path) != KindStates {
+		v.rep.find(LevelFiles, t.Path, "no states of a bundle")
+		return
+	}
+	path := filepath.Join(v.dir, filepath.FromSlash(t.Path))
+	s, err := trace.OpenStates(path)
+	if err != nil {
+		v.rep.find(LevelFiles, t.Path, "%v", err)
+		return
+	}
+	h := s.Header()
+	s.Close()
+	if h.Run != t.Run {
+		v.rep.find(LevelFiles, t.Path, "run: found %s, the manifest says %s", h.Run, t.Run)
+	}
+	content, err := statesContent(path)
+	i := slices.IndexFunc(v.m.Files, func(f FileEntry) bool { return f.Path == t.Path })
+	if err != nil || i < 0 || v.m.Files[i].Content != content {
+		v.rep.find(LevelFiles, t.Path, "content digest: the manifest and the file differ")
+	}
+	for _, m := range v.m.Models {
+		if m.Role == t.Role && m.Weights != "" && m.Weights != h.Of.Checkpoint.Weights {
+			v.rep.find(LevelFiles, t.Path, "weights: found %s, the manifest says %s for %s", h.Of.Checkpoint.Weights, m.Weights, t.Role)
+		}
+	}
 }

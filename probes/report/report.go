@@ -296,6 +296,19 @@ func (v *view) tested(m *bundle.Manifest) {
 		tv.Notes = strings.Join(notes, "; ")
 		v.Traces = append(v.Traces, tv)
 	}
+	for _, t := range m.States {
+		tv := traceView{Path: t.Path, Role: t.Role, Data: t.Data, Docs: thousands(t.Docs), Rows: "states", Run: short(t.Run),
+			Device: strings.TrimSpace(t.Backend + " " + t.Device), Invariance: "not measured"}
+		if t.Invariance != nil {
+			tv.Invariance = fmt.Sprintf("%.1e of a vector's size over %d vectors", t.Invariance.MaxRel, t.Invariance.N)
+		}
+		var notes []string
+		for _, w := range t.Warnings {
+			notes = append(notes, w.Code+": "+w.Text)
+		}
+		tv.Notes = strings.Join(notes, "; ")
+		v.Traces = append(v.Traces, tv)
+	}
 }
 
 func testOf(o *bundle.Outcome, size *int) testView {
