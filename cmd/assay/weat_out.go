@@ -210,32 +210,50 @@ func showWeat(w io.Writer, doc weat.Document, full bool) error {
 	if full || len(doc.Results) == 1 {
 		return showFull(w, doc.Results)
 	}
-	rows := [][]string{{"test", "rep", "variant", "d [sd of s]", "95 % limits", "bound", "log10 p", "Holm", "tail log10", "tier", "finding"}}
+	rows := [][]string{{"test", "rep", "variant", "d [sd]", "95 % limits", "bound", "log10 p", "Holm", "finding"}}
+	var others []*probes.Result
 	holm := 0
 	for i := range doc.Results {
 		r := &doc.Results[i]
+		if r.Test != "weat" {
+			others = append(others, r)
+			continue
+		}
 		lo, hi := estimateLimits(r, "d")
 		row := []string{fmt.Sprint(r.Settings["id"]), fmt.Sprint(r.Settings["rep"]), fmt.Sprint(r.Settings["variant"]), fixed4(estimateValue(r, "d")),
-			limits4(lo, hi), fixed4(estimateValue(r, "d_bound")), "", "", fixed4(estimateValue(r, "tail_target_log10")), string(r.Verdict.Tier), r.Verdict.Finding}
+			limits4(lo, hi), fixed3(estimateValue(r, "d_bound")), "", "", string(r.Verdict.Tier) + " " + r.Verdict.Finding}
+		if tail := estimateValue(r, "tail_target_log10"); !math.IsNaN(tail) {
+			row[6] = "(" + fixed4(tail) + ")"
+		}
 		if len(r.P) > 0 && holm < len(doc.Holm) {
 			row[6], row[7] = fixed4(r.P[0].Log10P), fixed4(doc.Holm[holm].Holm)
 			holm++
-		}
-		if r.Test != "weat" {
-			row = append(row[:3], r.Test)
-			for _, e := range r.Estimates {
-				if e.Value != nil {
-					row = append(row, e.Name+" "+show.Number(*e.Value))
-				}
-			}
 		}
 		rows = append(rows, row)
 	}
 	if err := show.Table(w, rows); err != nil {
 		return err
 	}
-	if err := show.Wrap(w, "log10 p is of the p-value that the tier allows (empty in tier C), Holm the same adjusted over the run; tail log10 is the share of choices of X among the target words that reach the observed sum, given always. --full prints every number.", "  ", 100); err != nil {
+	if err := show.Wrap(w, "d in standard deviations of s; bound is the largest d these set sizes allow; log10 p is of the p-value that the tier allows, Holm the same adjusted over the run; in brackets, tier C, no p-value but the share of choices of X among the target words that reach the observed sum. --full prints every number.", "  ", show.Width); err != nil {
 		return err
+	}
+	for _, r := range others {
+		line := fmt.Sprintf("%v (%v, %v) %s:", r.Settings["id"], r.Settings["rep"], r.Settings["variant"], r.Test)
+		for k, e := range r.Estimates {
+			if e.Value == nil {
+				continue
+			}
+			if k > 0 {
+				line += ","
+			}
+			line += " " + e.Name + " " + show.Number(*e.Value) + " " + e.Unit
+			if e.CI != nil {
+				line += fmt.Sprintf(" [%s, %s] %g%%", show.Number(e.CI.Lo), show.Number(e.CI.Hi), 100*e.CI.Level)
+			}
+		}
+		if err := show.Wrap(w, line, "  ", show.Width); err != nil {
+			return err
+		}
 	}
 	return showWeatNotes(w, doc.Results)
 }
@@ -244,13 +262,14 @@ func showWeat(w io.Writer, doc weat.Document, full bool) error {
 // the results it belongs to.
 func showWeatNotes(w io.Writer, rs []probes.Result) error {
 	for i := range rs {
-		if rs[i].Settings["variant"] == rs[0].Settings["variant"] {
-			if err := show.Wrap(w, fmt.Sprintf("%v (%v): %s", rs[i].Settings["id"], rs[i].Settings["rep"], rs[i].Verdict.Says), "  ", 100); err != nil {
+		if rs[i].Settings["variant"] == rs[0].Settings["variant"] && rs[i].Test != "weat.related" {
+			n := rs[i].N
+			if err := show.Wrap(w, fmt.Sprintf("%v (%v, n %d+%d words, %d+%d attributes): %s", rs[i].Settings["id"], rs[i].Settings["rep"], n["x"], n["y"], n["a"], n["b"], rs[i].Verdict.Says), "  ", show.Width); err != nil {
 				return err
 			}
 		}
 	}
-	if err := show.Wrap(w, "does not say: "+rs[0].Verdict.DoesNotSay, "  ", 100); err != nil {
+	if err := show.Wrap(w, "does not say: "+rs[0].Verdict.DoesNotSay, "  ", show.Width); err != nil {
 		return err
 	}
 	var order []probes.Warning
@@ -265,7 +284,7 @@ func showWeatNotes(w io.Writer, rs []probes.Result) error {
 		}
 	}
 	for _, x := range order {
-		if err := show.Wrap(w, fmt.Sprintf("warning %s (%s): %s", x.Code, shortList(where[x]), x.Text), "  ", 100); err != nil {
+		if err := show.Wrap(w, fmt.Sprintf("warning %s (%s): %s", x.Code, shortList(where[x]), x.Text), "  ", show.Width); err != nil {
 			return err
 		}
 	}
@@ -284,6 +303,13 @@ func showFull(w io.Writer, rs []probes.Result) error {
 		}
 	}
 	return nil
+}
+
+func fixed3(x float64) string {
+	if math.IsNaN(x) {
+		return ""
+	}
+	return strconv.FormatFloat(x, 'f', 3, 64)
 }
 
 func fixed4(x float64) string {

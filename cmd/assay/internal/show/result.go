@@ -17,11 +17,11 @@ func Result(w io.Writer, r *probes.Result) error {
 	ew := &errWriter{w: w}
 	head(ew, r)
 	if len(r.Estimates) > 0 {
-		rows := [][]string{{"estimate", "value", "interval", "unit", "method"}}
+		rows := [][]string{{"estimate", "value", "unit", "interval, method"}}
 		for _, e := range r.Estimates {
-			rows = append(rows, []string{e.Name, value(e.Value), interval(e.CI), e.Unit, e.Method})
+			rows = append(rows, []string{e.Name, value(e.Value), e.Unit, joined(interval(e.CI), e.Method)})
 		}
-		_ = Table(ew, rows)
+		_ = Columns(ew, rows, Width)
 	}
 	tail(ew, r, r.P)
 	return ew.err
@@ -30,12 +30,12 @@ func Result(w io.Writer, r *probes.Result) error {
 // head writes the verdict, what was read and how much of it.
 func head(ew *errWriter, r *probes.Result) {
 	fmt.Fprintf(ew, "%s: %s  [tier %s: %s]\n", r.Test, strings.ReplaceAll(r.Verdict.Finding, "_", " "), r.Verdict.Tier, tierWords[r.Verdict.Tier])
-	_ = Wrap(ew, "says: "+r.Verdict.Says, "  ", 100)
-	_ = Wrap(ew, "does not say: "+r.Verdict.DoesNotSay, "  ", 100)
+	_ = Wrap(ew, "says: "+r.Verdict.Says, "  ", Width)
+	_ = Wrap(ew, "does not say: "+r.Verdict.DoesNotSay, "  ", Width)
 	for _, in := range r.Inputs {
 		fmt.Fprintf(ew, "  %-11s %s  %s\n", in.Role, Text(in.Path), shortDigest(in.Digest))
 	}
-	fmt.Fprintln(ew, "  n:", counts(r.N))
+	_ = Wrap(ew, "n: "+counts(r.N), "  ", Width)
 }
 
 // tail writes p-values with the null hypotheses of all, and the warnings.
@@ -45,13 +45,13 @@ func tail(ew *errWriter, r *probes.Result, ps []probes.PValue) {
 		for _, p := range ps {
 			rows = append(rows, []string{p.Name, fmt.Sprintf("%.4f", p.Log10P), p.Method})
 		}
-		_ = Table(ew, rows)
+		_ = Columns(ew, rows, Width)
 	}
 	for _, null := range nulls(r.P) {
-		_ = Wrap(ew, "null hypothesis: "+null, "  ", 100)
+		_ = Wrap(ew, "null hypothesis: "+null, "  ", Width)
 	}
 	for _, warn := range r.Warnings {
-		_ = Wrap(ew, fmt.Sprintf("warning %s: %s", warn.Code, warn.Text), "  ", 100)
+		_ = Wrap(ew, fmt.Sprintf("warning %s: %s", warn.Code, warn.Text), "  ", Width)
 	}
 }
 
@@ -73,6 +73,14 @@ func interval(c *probes.CI) string {
 		return ""
 	}
 	return fmt.Sprintf("[%s, %s] %g%%", Number(c.Lo), Number(c.Hi), c.Level*100)
+}
+
+// joined puts two parts that may be empty into one cell.
+func joined(a, b string) string {
+	if a != "" && b != "" {
+		return a + "; " + b
+	}
+	return a + b
 }
 
 func counts(n map[string]int) string {

@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 
 	"assay/internal/visible"
+	"unicode/utf8"
 )
 
 // maxText is the length, in code points, at which an untrusted string is cut.
@@ -47,22 +48,94 @@ func Table(w io.Writer, rows [][]string) error {
 	return tw.Flush()
 }
 
+// Width is the number of columns that results are made to fit.
+const Width = 100
+
+// roomy is the least width of a last column of text beside the others.
+const roomy = 30
+
+// Columns writes rows like Table, the last cell wrapped to width: beside the others
+// where there is room for it, else on lines of its own under them. Columns that are
+// empty below their heading are left out.
+func Columns(w io.Writer, rows [][]string, width int) error {
+	rows = withText(rows)
+	if len(rows) == 0 {
+		return nil
+	}
+	last := len(rows[0]) - 1
+	wide, left := make([]int, last), 2
+	for i := range wide {
+		for _, r := range rows {
+			wide[i] = max(wide[i], utf8.RuneCountInString(r[i]))
+		}
+		left += wide[i] + 2
+	}
+	for _, r := range rows {
+		var b strings.Builder
+		b.WriteString("  ")
+		for i, c := range r[:last] {
+			b.WriteString(c + strings.Repeat(" ", wide[i]+2-utf8.RuneCountInString(c)))
+		}
+		head, indent := b.String(), strings.Repeat(" ", left)
+		if width-left < roomy { // under the row
+			if _, err := fmt.Fprintln(w, strings.TrimRight(head, " ")); err != nil {
+				return err
+			}
+			head, indent = "      ", "      "
+			if r[last] == "" {
+				continue
+			}
+		}
+		if err := wrap(w, r[last], head, indent, width); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withText makes every cell safe and leaves out columns without content; the last
+// column stays.
+func withText(rows [][]string) [][]string {
+	if len(rows) == 0 {
+		return nil
+	}
+	out := make([][]string, len(rows))
+	for i := range rows[0] {
+		empty := i < len(rows[0])-1 && len(rows) > 1
+		for _, r := range rows[1:] {
+			empty = empty && r[i] == ""
+		}
+		if empty {
+			continue
+		}
+		for k, r := range rows {
+			out[k] = append(out[k], Text(r[i]))
+		}
+	}
+	return out
+}
+
 // Wrap writes text in lines of at most width columns, each after indent.
 func Wrap(w io.Writer, text, indent string, width int) error {
-	line := indent
-	for _, word := range strings.Fields(Text(text)) {
-		if len(line) > len(indent) && len(line)+1+len(word) > width {
+	return wrap(w, Text(text), indent, indent, width)
+}
+
+// wrap writes head and then text; lines after the first begin with indent.
+func wrap(w io.Writer, text, head, indent string, width int) error {
+	line, start := head, true
+	for _, word := range strings.Fields(text) {
+		if !start && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
 			if _, err := fmt.Fprintln(w, line); err != nil {
 				return err
 			}
-			line = indent
+			line, start = indent, true
 		}
-		if len(line) > len(indent) {
+		if !start {
 			line += " "
 		}
-		line += word
+		line, start = line+word, false
 	}
-	_, err := fmt.Fprintln(w, line)
+	_, err := fmt.Fprintln(w, strings.TrimRight(line, " "))
 	return err
 }
 

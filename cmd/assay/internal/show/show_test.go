@@ -44,6 +44,33 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// The last column is wrapped beside the others, or under them where that leaves no
+// room; a column without content goes; nothing is wider than asked for.
+func TestColumns(t *testing.T) {
+	long := strings.Repeat("word ", 12)
+	var b bytes.Buffer
+	if err := Columns(&b, [][]string{{"name", "value", "none", "method"}, {"a", "1.5", "", long}, {"bb", "2", "", ""}}, 50); err != nil {
+		t.Fatal(err)
+	}
+	want := "  name  value  method\n" +
+		"  a     1.5    word word word word word word word\n" +
+		"               word word word word word\n" +
+		"  bb    2\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := Columns(&b, [][]string{{"name", "method"}, {strings.Repeat("n", 40), "why it is so"}}, 50); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  name\n      method\n  " + strings.Repeat("n", 40) + "\n      why it is so\n"; b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	if err := Columns(failing{}, [][]string{{"a", "b"}}, 50); err == nil {
+		t.Error("a writer that fails gave no error")
+	}
+}
+
 func TestResultSaysAllOfIt(t *testing.T) {
 	r := &probes.Result{Test: "toy", N: map[string]int{"units": 3},
 		Estimates: []probes.Estimate{{Name: "rho", Value: probes.Value(.5), Unit: "rank correlation", CI: &probes.CI{Lo: .1, Hi: .8, Level: .95}}, {Name: "gone", Unit: "nats"}},
