@@ -13,7 +13,6 @@ import (
 	"assay/latent/aqi"
 	"assay/latent/geom"
 	"assay/latent/health"
-	"assay/latent/internal/par"
 	"assay/latent/internal/report"
 	"assay/probes"
 	"assay/probes/stat"
@@ -165,39 +164,20 @@ func (p *pairing) name(what string, k int) string {
 	return fmt.Sprintf("compare.%s@%s.%d", what, p.view.Name(), p.view.Layers[k])
 }
 
+// run fills the maps, then measures layer by layer. Inner products are computed
+// again for the second part: kept, those of all layers would be most of the memory.
 func (p *pairing) run(out *Report) error {
-	// Inner products of A stay for the map, each pair once; B's come one layer at a time.
-	ka := make([]geom.Kernel, len(p.layers))
-	na := make([]geom.Neighbours, len(p.layers))
-	for i, k := range p.layers {
-		if err := p.ctx.Err(); err != nil {
-			return err
-		}
-		x, _, err := p.rows(k)
-		if err != nil {
-			return err
-		}
-		c := geom.NewCloud(x, p.o.Workers)
-		if ka[i], err = geom.NewKernel(c); err != nil {
-			return fmt.Errorf("compare: layer %d: %w", p.view.Layers[k], err)
-		}
-		na[i] = p.nearest(c, true)
+	na, nb, err := p.maps(out)
+	if err != nil {
+		return err
 	}
 	n := len(na[0])
-	p.r.N["documents"] = n
-	if docs, err := p.a.Docs(); err == nil && n < docs.Len() {
-		p.r.Warn("sampled", "%d of %d documents", n, docs.Len())
-	}
-	out.Map, out.Inside = make([][]float64, len(p.layers)), make([][]float64, len(p.layers))
-	for i := range p.layers {
-		out.Map[i], out.Inside[i] = make([]float64, len(p.layers)), make([]float64, len(p.layers))
-	}
-	par.For(len(p.layers), p.o.Workers, func(i int) {
-		for j := range p.layers {
-			out.Inside[i][j] = ka[i].CKA(ka[j])
-		}
-	})
 	best, shifted := math.Inf(-1), math.Inf(-1)
+	for _, a := range na {
+		for _, b := range nb {
+			best, shifted = math.Max(best, a.Mutual(b, 0)), math.Max(shifted, a.Mutual(b, 1))
+		}
+	}
 	for j, k := range p.layers {
 		if err := p.ctx.Err(); err != nil {
 			return err
@@ -206,18 +186,7 @@ func (p *pairing) run(out *Report) error {
 		if err != nil {
 			return err
 		}
-		cy := geom.NewCloud(y, p.o.Workers)
-		kb, err := geom.NewKernel(cy)
-		if err != nil {
-			return fmt.Errorf("compare: layer %d: %w", p.view.Layers[k], err)
-		}
-		par.For(len(p.layers), p.o.Workers, func(i int) { out.Map[i][j] = ka[i].CKA(kb) })
-		nb := p.nearest(cy, true)
-		for i := range p.layers {
-			best = math.Max(best, na[i].Mutual(nb, 0))
-			shifted = math.Max(shifted, na[i].Mutual(nb, 1))
-		}
-		if err := p.layer(j, k, geom.NewCloud(x, p.o.Workers), cy, na[j], nb, out); err != nil {
+		if err := p.layer(j, k, geom.NewCloud(x, p.o.Workers), geom.NewCloud(y, p.o.Workers), na[j], nb[j], out); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package geom
 import (
 	"math"
 	"sort"
+	"sync"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -33,14 +34,19 @@ func Gram(x Rows, center []float64, workers int) Dense {
 	n, w := x.Len(), x.Width()
 	g := NewDense(n, n)
 	tiles := (n + tile - 1) / tile
+	// Two tiles per worker, whatever the number of pairs.
+	rows := min(n, tile)
+	spare := sync.Pool{New: func() any { b := make([]float64, 2*rows*w); return &b }}
 	par.For(tiles*(tiles+1)/2, workers, func(p int) {
 		i, j := tilePair(p, tiles)
 		ilo, ihi := i*tile, min(n, (i+1)*tile)
 		jlo, jhi := j*tile, min(n, (j+1)*tile)
-		a := load(x, ilo, ihi, center, make([]float64, tile*w))
+		both := spare.Get().(*[]float64)
+		defer spare.Put(both)
+		a := load(x, ilo, ihi, center, (*both)[:rows*w])
 		b := a
 		if i != j {
-			b = load(x, jlo, jhi, center, make([]float64, tile*w))
+			b = load(x, jlo, jhi, center, (*both)[rows*w:])
 		}
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, a, b, 0, blas64.General{Rows: ihi - ilo, Cols: jhi - jlo, Stride: n, Data: g.Data[ilo*n+jlo:]})
 		for r := ilo; r < ihi; r++ {
