@@ -131,11 +131,11 @@ func (g *blockGraph) sparse(x, n, a *node, parts int) []*node {
 	return out
 }
 
-// mixture adds the experts' output to x [B, T, d]. ws are the router and the
+// mixture adds the experts' output to the given rows of x [B, T, d]. ws are the router and the
 // experts' matrices; out is what the stage gave after x: the experts' input, the
 // shared expert's output, and the parts that were asked for. It returns the parts
 // in the order that layer expects, what the MLP adds among them.
-func (m *Model) mixture(b batch, block *Block, ws []*tensors.Tensor, x *tensors.Tensor, out []*tensors.Tensor) (parts []*tensors.Tensor, err error) {
+func (m *Model) mixture(rows []int, block *Block, ws []*tensors.Tensor, x *tensors.Tensor, out []*tensors.Tensor) (parts []*tensors.Tensor, err error) {
 	n, rest := out[0], out[1:]
 	var shared *tensors.Tensor
 	if block.MLP.Experts.Shared > 0 {
@@ -147,7 +147,6 @@ func (m *Model) mixture(b batch, block *Block, ws []*tensors.Tensor, x *tensors.
 			free(rest...)
 		}
 	}()
-	rows := b.rows()
 	var routes []route
 	err = read(ws[0], func(router []float32) {
 		_ = read(n, func(n []float32) { routes = block.MLP.Experts.choose(rows, n, router) })

@@ -103,7 +103,7 @@ func (m *Model) layer(b batch, l int, ws []*tensors.Tensor, x *tensors.Tensor, r
 	}
 	x, out = out[0], out[1:]
 	if block.MLP.Experts != nil {
-		if out, err = m.mixture(b, block, ws[tail:], x, out); err != nil {
+		if out, err = m.mixture(b.rows(), block, ws[tail:], x, out); err != nil {
 			return x, err
 		}
 	}

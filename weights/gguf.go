@@ -72,6 +72,9 @@ func (c *Checkpoint) translate(f *gguf.File, m *mapped.File, name string) error 
 	if arch == "falcon" && conf.tensor("blk.0.attn_norm_2.weight") {
 		fam.parts = with(fam.parts, "attn_norm", "ln_mlp", "attn_norm_2", "ln_attn")
 	}
+	if arch == "bert" && !conf.tensor("token_types.weight") {
+		fam = distilbert(fam)
+	}
 	for _, t := range f.Tensors {
 		if strings.HasPrefix(t.Name, "rope_f") {
 			if err := conf.ropeTensor(t, m.Bytes()); err != nil {

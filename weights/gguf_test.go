@@ -472,3 +472,43 @@ func FuzzGGUFOpen(f *testing.F) {
 		}
 	})
 }
+
+// Llama 3's bands are recognised among the factors of a file, and taken exactly;
+// factors of other limits are taken as they stand.
+func TestGGUFLlama3(t *testing.T) {
+	c := mustOpen(t, "testdata/gguf/llama-llama3.gguf").Config()
+	r := c.RoPE(RoPEDefaults{Theta: 10000, MaxPositions: 128})
+	if r.Type != "llama3" || r.Factor != 8 || r.Original != 32 || r.LowFreq != 1 || r.HighFreq != 4 || c.Err() != nil {
+		t.Errorf("%+v, %v; want llama3, factor 8, limits 1 and 4, of 32 positions", r, c.Err())
+	}
+	g := &ggufConfig{arch: "llama", keys: map[string]gguf.Value{}, used: map[string]bool{}}
+	if f, o, ok := g.llama3([]float64{1, 3, 8}); ok {
+		t.Errorf("factors of no head pass as factor %v of %d", f, o)
+	}
+}
+
+// An encoder's file says that it sees both ways.
+func TestGGUFEncoder(t *testing.T) {
+	b, err := os.ReadFile("testdata/gguf/bert.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const key = "bert.attention.causal"
+	at := strings.Index(string(b), key) + len(key)
+	for _, c := range []struct {
+		name, text string
+		change     func(b []byte)
+	}{
+		{"sees the past alone", "bert.attention.causal: found true, want false", func(b []byte) { b[at+4] = 1 }},
+		{"says nothing of it", "bert.attention.causal: not found", func(b []byte) { b[at-1] = 'x' }},
+		{"a number", "bert.attention.causal: found", func(b []byte) { b[at] = 0 }},
+	} {
+		bad := slices.Clone(b)
+		c.change(bad)
+		_, err := Open(folder(t, map[string]string{"m.gguf": string(bad)}))
+		wantFault(t, c.name, err, fault.Input, "malformed", c.text)
+	}
+	if got := mustOpen(t, "testdata/gguf/distilbert.gguf").Config().String("model_type"); got != "distilbert" {
+		t.Errorf("without token types: %q, want distilbert", got)
+	}
+}

@@ -218,6 +218,37 @@ func (g *ggufConfig) gptneox() {
 	g.flatRope()
 }
 
+// bert writes an encoder of which the converter kept the body alone. RoBERTa's
+// positions were cut to start at row 0.
+func (g *ggufConfig) bert() {
+	width, layers, heads, inner, act, kind := "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "bert"
+	if !g.tensor("token_types.weight") {
+		width, layers, heads, inner, act, kind = "dim", "n_layers", "n_heads", "hidden_dim", "activation", "distilbert"
+	}
+	g.text("model_type", kind)
+	g.number("vocab_size", g.rows("token_embd.weight"))
+	g.number(width, g.need("embedding_length"))
+	g.number(layers, g.need("block_count"))
+	g.number(heads, g.need("attention.head_count"))
+	g.number(inner, g.need("feed_forward_length"))
+	g.number("max_position_embeddings", g.need("context_length"))
+	g.text(act, "gelu") // llama.cpp takes its tanh form, of models that were trained with erf
+	if kind == "bert" {
+		g.number("type_vocab_size", g.rows("token_types.weight"))
+		g.must("layer_norm_eps", "attention.layer_norm_epsilon")
+	} else if v, ok := g.take("attention.layer_norm_epsilon"); ok && float32(v.Float()) != 1e-12 {
+		g.fail("bert.attention.layer_norm_epsilon: found %s, want 1e-12 where there are no token types", v)
+	}
+	if v, ok := g.take("attention.causal"); !ok {
+		g.fail("bert.attention.causal: not found, want false")
+	} else if causal, ok := v.Bool(); !ok || causal {
+		g.fail("bert.attention.causal: found %s, want false", v)
+	}
+	for _, k := range []string{"attention.head_count_kv", "pooling_type", "classifier.output_labels"} {
+		g.used["bert."+k] = true
+	}
+}
+
 func (g *ggufConfig) bloom() {
 	g.text("model_type", "bloom")
 	g.number("vocab_size", g.rows("token_embd.weight"))

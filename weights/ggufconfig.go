@@ -259,12 +259,19 @@ func (g *ggufConfig) scaling() (kind string, ms []member) {
 	const original = "original_max_position_embeddings"
 	switch long, short, freqs := g.factors["rope_factors_long"], g.factors["rope_factors_short"], g.factors["rope_freqs"]; {
 	case long != nil || short != nil:
-		add("attention_factor", "rope.scaling.attn_factor")
+		if !g.derivedFactor() {
+			add("attention_factor", "rope.scaling.attn_factor")
+		}
 		add(original, "rope.scaling.original_context_length")
 		return "longrope", append(ms, member{"long_factor", numberList(long)}, member{"short_factor", numberList(short)})
 	case freqs != nil && kind == "none":
-		// Llama 3's bands, worked out by the converter: one factor per pair for
-		// any length, which is longrope with two equal lists and no gain.
+		// Llama 3's bands, worked out by the converter in float32.
+		if factor, original, ok := g.llama3(freqs); ok {
+			return "llama3", append(ms, member{"factor", number(factor)}, member{"low_freq_factor", number(1)}, member{"high_freq_factor", number(4)},
+				member{"original_max_position_embeddings", number(float64(original))})
+		}
+		// Bands of other limits: one factor per pair for any length, which is
+		// longrope with two equal lists and no gain.
 		return "longrope", append(ms, member{"long_factor", numberList(freqs)}, member{"short_factor", numberList(freqs)}, member{"attention_factor", jsontext.Value("1.0")})
 	case freqs != nil:
 		g.fail("rope_freqs and rope.scaling.type %q: found both, want one: %w", kind, gguf.ErrUnsupported)
@@ -285,6 +292,64 @@ func (g *ggufConfig) scaling() (kind string, ms []member) {
 	}
 	return kind, ms
 }
+
+// derivedFactor reports whether the factor on cos and sin is the one that follows
+// from the two lengths, which config.json need not hold: then it is left out, so
+// that its float32 in the file costs no digits.
+func (g *ggufConfig) derivedFactor() bool {
+	f, ok := g.keys[g.arch+".rope.scaling.attn_factor"]
+	length, ok2 := g.uint("context_length")
+	original, ok3 := g.uint("rope.scaling.original_context_length")
+	if !ok || !ok2 || !ok3 || original < 2 || length <= original {
+		return false
+	}
+	if o := float64(original); float32(f.Float()) != float32(math.Sqrt(1+math.Log(float64(length)/o)/math.Log(o))) {
+		return false
+	}
+	g.used[g.arch+".rope.scaling.attn_factor"] = true
+	return true
+}
+
+// llama3 finds the factor and the original length of which the factors are Llama 3's
+// bands, with the limits 1 and 4 that all of its checkpoints have.
+func (g *ggufConfig) llama3(factors []float64) (factor float64, original int, ok bool) {
+	base, dim := 10000.0, g.headDim()
+	if v, ok := g.keys[g.arch+".rope.freq_base"]; ok {
+		base = v.Float()
+	}
+	if n, ok := g.uint("rope.dimension_count"); ok {
+		dim = n
+	}
+	if dim != 2*len(factors) || !(base > 1) {
+		return 0, 0, false
+	}
+	factor = slices.Max(factors)
+	bands := func(original float64) bool {
+		for i, got := range factors {
+			periods := original / (2 * math.Pi * math.Pow(base, float64(2*i)/float64(dim)))
+			want := 1.0
+			switch {
+			case periods < 1:
+				want = factor
+			case periods <= 4:
+				smooth := (periods - 1) / 3
+				want = 1 / ((1-smooth)/factor + smooth)
+			}
+			if math.Abs(got/want-1) > 2e-6 { // float32 steps of the converter
+				return false
+			}
+		}
+		return true
+	}
+	for original = 1 << 4; original <= 1<<20; original *= 2 {
+		if bands(float64(original)) {
+			return factor, original, true
+		}
+	}
+	return 0, 0, false
+}
+
+func number(f float64) jsontext.Value { return strconv.AppendFloat(nil, f, 'g', -1, 64) }
 
 func numberList(fs []float64) jsontext.Value {
 	out := []byte{'['}

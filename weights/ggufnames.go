@@ -107,7 +107,19 @@ func families() []family {
 		{"glm4", llamaGlobal(), llamaBlock, with(llamaParts(), "post_attention_norm", "post_self_attn_layernorm", "post_ffw_norm", "post_mlp_layernorm", "ffn_gate", "", "ffn_up", "mlp.gate_up_proj"), nil, (*ggufConfig).glm4},
 		{"granite", llamaGlobal(), llamaBlock, llamaParts(), rotated, (*ggufConfig).granite},
 		{"smollm3", llamaGlobal(), llamaBlock, llamaParts(), rotated, (*ggufConfig).smollm3},
+		{"bert", map[string]string{"token_embd": "embeddings.word_embeddings", "position_embd": "embeddings.position_embeddings", "token_types": "embeddings.token_type_embeddings",
+			"token_embd_norm": "embeddings.LayerNorm", "cls": "classifier.dense", "cls.output": "classifier.out_proj"}, "encoder.layer.%d.",
+			map[string]string{"attn_q": "attention.self.query", "attn_k": "attention.self.key", "attn_v": "attention.self.value", "attn_output": "attention.output.dense",
+				"attn_output_norm": "attention.output.LayerNorm", "ffn_up": "intermediate.dense", "ffn_down": "output.dense", "layer_output_norm": "output.LayerNorm"}, nil, (*ggufConfig).bert},
 	}
+}
+
+// distilbert is architecture bert under the names of the family without token types.
+func distilbert(f family) family {
+	f.block = "transformer.layer.%d."
+	f.parts = map[string]string{"attn_q": "attention.q_lin", "attn_k": "attention.k_lin", "attn_v": "attention.v_lin", "attn_output": "attention.out_lin",
+		"attn_output_norm": "sa_layer_norm", "ffn_up": "ffn.lin1", "ffn_down": "ffn.lin2", "layer_output_norm": "output_layer_norm"}
+	return f
 }
 
 // familyOf finds an architecture; names lists all of them for a message.

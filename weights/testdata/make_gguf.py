@@ -7,6 +7,10 @@ what was in the safetensors file: names, shapes, values, configuration.
     python3 -m venv venv && venv/bin/pip install numpy==2.4.6 torch==2.15.0 safetensors==0.8.0 transformers==5.23.0
     pip download --no-deps llama-cpp-python==0.3.36 and unpack it; its vendor/llama.cpp holds the converter
     venv/bin/python make_gguf.py path/to/vendor/llama.cpp .
+    venv/bin/python make_gguf.py path/to/vendor/llama.cpp --reference ../../testdata/reference FOLDER
+
+The last form makes F32 files of the reference checkpoints, which are too large to keep; go test ./model -run
+GGUFReference -gguf FOLDER scores both.
 
 blocks.json: for every block type, 64 blocks of bytes (2654435761 i mod 2^32) >> 13 & 255 with scales
 in [2^-10, 2), unpacked by gguf-py.
@@ -21,9 +25,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 llama_cpp, out = sys.argv[1], sys.argv[2]
+reference = sys.argv[3:5] if out == "--reference" else None
 sys.path[:0] = [os.path.join(llama_cpp, "gguf-py"), llama_cpp]
 import convert_hf_to_gguf  # noqa: E402
 import gguf  # noqa: E402
@@ -76,6 +81,9 @@ CASES = {
     "gpt_neox-full": ("gpt_neox", "f16", mha | dict(rotary_pct=1.0, use_parallel_residual=False, attention_bias=False)),
     "granite": ("granite", "f16", llama | dict(attention_multiplier=0.25, embedding_multiplier=6.0, residual_multiplier=0.22, logits_scaling=3.0) | rope()),
     "smollm3": ("smollm3", "f16", llama | dict(num_hidden_layers=4, no_rope_layer_interval=4) | rope(5e4)),
+    # Encoders: the converter leaves their heads out, so they are saved without.
+    "bert": ("bert", "f16", dict(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=20, max_position_embeddings=48, type_vocab_size=3, layer_norm_eps=1e-6)),
+    "distilbert": ("distilbert", "f16", dict(vocab_size=VOCAB, dim=16, n_layers=2, n_heads=4, hidden_dim=20, max_position_embeddings=48)),
 }
 
 
@@ -90,8 +98,10 @@ def fill(model, seed):
 def set_vocab(self):
     self.gguf_writer.add_tokenizer_model("gpt2")
     self.gguf_writer.add_tokenizer_pre("default")
-    self.gguf_writer.add_token_list(TOKENS)
-    self.gguf_writer.add_token_types([3, 3] + [1] * (VOCAB - 2))
+    rows = self.hparams["vocab_size"]
+    tokens = TOKENS + [f"t{i}" for i in range(len(TOKENS), rows)]
+    self.gguf_writer.add_token_list(tokens[:rows])
+    self.gguf_writer.add_token_types([3, 3] + [1] * (rows - 2))
     self.gguf_writer.add_bos_token_id(0)
     self.gguf_writer.add_eos_token_id(1)
 
@@ -145,6 +155,8 @@ def expected(folder, outtype):
     tensors = {}
     with safe_open(os.path.join(folder, "model.safetensors"), "pt") as f:
         for name in sorted(f.keys()):
+            if name.startswith("pooler."):  # the converter leaves it out, and so do we
+                continue
             w = f.get_tensor(name).float().numpy()
             values = w
             if outtype == "q8_0" and w.ndim == 2:
@@ -172,14 +184,32 @@ def blocks():
     return result
 
 
+def references(source, target):
+    for folder in sorted(Path(source).iterdir()):
+        if not (folder / "config.json").exists():
+            continue
+        with tempfile.TemporaryDirectory() as copy:
+            for file in folder.iterdir():
+                if file.name.startswith("model") or file.name == "config.json":
+                    Path(copy, file.name).write_bytes(file.read_bytes())
+            try:
+                convert(copy, os.path.join(target, folder.name + ".gguf"), "f32")
+            except (Exception, SystemExit) as e:  # a family that the converter lacks, or a config.json too old for it
+                Path(target, folder.name + ".gguf").unlink(missing_ok=True)
+                print(f"NOT CONVERTED {folder.name}: {type(e).__name__}: {e}")
+
+
 def main():
+    if reference:
+        return references(*reference)
     everything = {}
     only = sys.argv[3:]
     for seed, (name, (kind, outtype, conf)) in enumerate(CASES.items()):
         if only and name not in only:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **conf), dtype=torch.float32)
+            kinds = AutoModel if kind in ("bert", "distilbert") else AutoModelForCausalLM
+            model = kinds.from_config(AutoConfig.for_model(kind, **conf), dtype=torch.float32)
             fill(model, seed)
             model.save_pretrained(folder)
             Path(folder, "tokenizer.json").write_text(json.dumps({"model": {"vocab": {t: i for i, t in enumerate(TOKENS)}}, "added_tokens": []}))
