@@ -25,6 +25,7 @@ type statesFlags struct {
 	system        string
 	lens          bool
 	lensPositions int
+	project       string
 	shard         string
 	trace         string
 	plan          bool
@@ -91,6 +92,7 @@ Spans: ` + strings.Join(states.Spans(), ", ") + `.`,
 	fl.IntVar(&f.o.Sample, "sample", 512, "units per label whose rows are kept at every layer (0 = none)")
 	fl.IntVar(&f.o.Cells, "cells", 128, "target number of cells")
 	fl.StringVar(&f.dtype, "dtype", "f32", "f32 or bf16, of rows and sample (sums are float64)")
+	fl.StringVar(&f.project, "project", "", "safetensors file of directions: store projections on them instead of rows")
 	fl.BoolVar(&f.lens, "lens", false, "read every layer with the checkpoint's own head at some positions")
 	fl.IntVar(&f.lensPositions, "lens-positions", 2000, "most positions that --lens reads")
 	fl.StringVar(&f.o.Policy.Name, "policy", "full", "window policy: full (a document that is too long is an error), hf-stride or mimir")

@@ -156,6 +156,12 @@ func (f *statesFlags) settle(args []string) error {
 	if f.lens {
 		f.o.Lens = f.lensPositions
 	}
+	if f.project != "" {
+		var err error
+		if f.o.Project, err = states.OpenDirections(f.project); err != nil {
+			return err
+		}
+	}
 	if f.strata != "" {
 		f.o.Strata = strings.Split(f.strata, ",")
 	}
@@ -196,8 +202,12 @@ func (f *statesFlags) runFrom(ctx context.Context, a *app) error {
 		return f.printPlan(a, p)
 	}
 	b := thisBuild()
+	var meter *progress.Meter
+	defer func() { meter.Close() }()
 	rep, err := states.RunVectors(ctx, x, p, states.RunOptions{Out: f.out, Resume: f.resume, SaveEvery: f.saveEvery,
-		Made: trace.StatesMade{Program: b.Program, Version: b.Version, Commit: b.Commit}})
+		Start:    func(rows int64) { meter = progress.New(a.stderr, a.meterMode(), "vectors", rows) },
+		Progress: func(n int64) { meter.Add(n) },
+		Made:     trace.StatesMade{Program: b.Program, Version: b.Version, Commit: b.Commit}})
 	if err != nil {
 		return err
 	}

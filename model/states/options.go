@@ -54,10 +54,11 @@ type Options struct {
 	Sample, Cells int
 	BF16          bool
 	Seed          uint64
-	Template      string // digest of the chat template that the documents are in; "" = none
-	NoStats       bool   // leave out statistics of tokens
-	Lens          int    // positions that the lens reads; 0 = no lens
-	From, To      int    // documents of a shard; both 0 = all
+	Template      string      // digest of the chat template that the documents are in; "" = none
+	NoStats       bool        // leave out statistics of tokens
+	Project       *Directions // store projections on these instead of rows; nil = rows
+	Lens          int         // positions that the lens reads; 0 = no lens
+	From, To      int         // documents of a shard; both 0 = all
 }
 
 // StrataColumns returns the columns that strata need beside topic and source.

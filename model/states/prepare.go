@@ -33,6 +33,7 @@ type Plan struct {
 	views   []trace.View
 	pools   []*pool // by view
 	stats   []string
+	project *Directions
 	lens    map[int][]int32 // positions by document
 	layers  int             // of the lens: 0..layers-1
 	columns []string
@@ -83,6 +84,10 @@ func Prepare(in Input, taps Taps, o *Options) (*Plan, error) {
 			}
 		}
 		po.Stats = p.stats
+	}
+	p.project = o.Project
+	if err := p.project.plan(p.views, &po); err != nil {
+		return nil, err
 	}
 	if o.Lens > 0 {
 		have, _, err := taps.TapLayers(model.TapResidPost)

@@ -89,7 +89,7 @@ func run(ctx context.Context, m Model, in Input, p *Plan, o RunOptions, t *traci
 	if o.Start != nil {
 		o.Start(p.Tokens)
 	}
-	s := &store{w: w, o: &o, saved: start, stats: p.stats}
+	s := &store{w: w, o: &o, saved: start, stats: p.stats, project: p.project, views: p.views}
 	e := &extraction{ctx: ctx, m: m, p: p, sink: s, have: func(doc int) bool { return w.Has(doc, 0) }, pending: map[int]*pending{}, trace: t}
 	if o.Progress != nil {
 		e.progress = func(tokens int) { o.Progress(int64(tokens)) }
@@ -129,6 +129,9 @@ type store struct {
 	saved time.Time
 	n     int
 	stats []string
+
+	project *Directions
+	views   []trace.View
 }
 
 func (s *store) put(r *result) error {
@@ -161,6 +164,14 @@ func (s *store) add(r *result) error {
 	}
 	for i, t := range r.stats {
 		if err := s.w.AddStats(r.doc, s.stats[i], t); err != nil {
+			return err
+		}
+	}
+	for v, x := range s.project.projections(s.views, r.views) {
+		if x == nil {
+			continue
+		}
+		if err := s.w.AddProjections(r.doc, v, x); err != nil {
 			return err
 		}
 	}

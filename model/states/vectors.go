@@ -214,7 +214,12 @@ func PrepareVectors(in Input, x *Vectors, o *Options) (*Plan, error) {
 	if p.columns, err = s.stratify(o, 0); err != nil {
 		return nil, err
 	}
-	if p.States, err = trace.NewStatesPlan(s.docs, p.views, trace.PlanOptions{Cells: o.Cells, Sample: o.Sample, Keep: keep, BF16: o.BF16, Seed: o.Seed}); err != nil {
+	po := trace.PlanOptions{Cells: o.Cells, Sample: o.Sample, Keep: keep, BF16: o.BF16, Seed: o.Seed}
+	p.project = o.Project
+	if err := p.project.plan(p.views, &po); err != nil {
+		return nil, err
+	}
+	if p.States, err = trace.NewStatesPlan(s.docs, p.views, po); err != nil {
 		return nil, err
 	}
 	digest, err := x.sum()
@@ -243,7 +248,10 @@ func RunVectors(ctx context.Context, x *Vectors, p *Plan, o RunOptions) (*Report
 	if err != nil {
 		return nil, err
 	}
-	s := &store{w: w, o: &o, saved: o.Now()}
+	s := &store{w: w, o: &o, saved: o.Now(), project: p.project, views: p.views}
+	if o.Start != nil {
+		o.Start(int64(x.N))
+	}
 	if o.SaveEvery == 0 {
 		o.SaveEvery = 10 * time.Minute
 	}
@@ -251,6 +259,9 @@ func RunVectors(ctx context.Context, x *Vectors, p *Plan, o RunOptions) (*Report
 	for i := range x.N {
 		if ctx.Err() != nil {
 			return nil, s.stop(ctx, ctx.Err())
+		}
+		if o.Progress != nil {
+			o.Progress(1)
 		}
 		if w.Has(i, 0) {
 			rep.Resumed++

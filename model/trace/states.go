@@ -97,7 +97,9 @@ type PlanIdentity struct {
 	Stats      []string `json:"stats,omitempty"`
 	LensLayers []int    `json:"lens_layers,omitempty"`
 	Directions int      `json:"directions,omitempty"`
-	Digest     string   `json:"digest"` // of labels, strata, units, cells and sample of all documents
+	// DirectionsDigest is that of the directions' values.
+	DirectionsDigest string `json:"directions_digest,omitempty"`
+	Digest           string `json:"digest"` // of labels, strata, units, cells and sample of all documents
 }
 
 // StatesCounts counts documents and zero vectors.

@@ -29,7 +29,8 @@ type PlanOptions struct {
 	Lens       []LensPosition
 	// Directions is the number of given directions on which every row is
 	// projected instead of being kept (AddProjections).
-	Directions int
+	Directions       int
+	DirectionsDigest string // of the directions' values; part of the identity
 	// From and To are the documents [From, To) of a shard; both 0 = all.
 	From, To int
 }
@@ -411,7 +412,7 @@ func (p *StatesPlan) Identity() PlanIdentity {
 		keep = []int{}
 	}
 	return PlanIdentity{Docs: len(p.Docs), Seed: p.Seed, Cells: p.options.Cells, Sample: p.options.Sample, Keep: keep, M: p.m, DType: dtype,
-		Stats: p.options.Stats, LensLayers: p.options.LensLayers, Directions: p.options.Directions, Digest: p.digest}
+		Stats: p.options.Stats, LensLayers: p.options.LensLayers, Directions: p.options.Directions, DirectionsDigest: p.options.DirectionsDigest, Digest: p.digest}
 }
 
 // Warnings about the documents: equal texts under two ids.
