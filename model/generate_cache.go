@@ -201,7 +201,7 @@ func (m *Model) layerKV(b batch, l int, x *tensors.Tensor) (*tensors.Tensor, []*
 	}
 	x, kv := out[0], out[1:]
 	if block.MLP.Experts != nil { // the last of the parts is what they add
-		if kv, err = m.mixture(b, block, ws[tail:], x, kv); err != nil {
+		if kv, err = m.mixture(b.rows(), block, ws[tail:], x, kv); err != nil {
 			return x, nil, err
 		}
 	}
