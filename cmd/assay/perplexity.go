@@ -69,7 +69,7 @@ training (tier C).`,
 	f.model.register(fl)
 	cmd.MarkFlagsMutuallyExclusive("text", "ids")
 	cmd.MarkFlagsMutuallyExclusive("beside", "vs")
-	cmd.AddCommand(newPerplexityExplain(a), newPerplexityPolicies(a))
+	cmd.AddCommand(newPerplexityExplain(a), newPerplexityPolicies(a), newPerplexityWords(a))
 	return cmd
 }
 
