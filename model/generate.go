@@ -11,6 +11,9 @@ import (
 type Prompt struct {
 	ID  string  // names the stream of random numbers; carried to the Generation
 	IDs []int32 // at least one, with the prefix (BOS) that the model wants
+	// MaxTokens is the number of tokens to generate at most; 0 = GenOptions.MaxTokens,
+	// which it may not exceed.
+	MaxTokens int
 }
 
 // Reasons why a generation ended.
@@ -109,7 +112,7 @@ func (o *GenOptions) validate(m *Model) error {
 func (o *GenOptions) greedy() bool { return o.Temperature == 0 }
 
 // checkPrompts refuses prompts that cannot be continued.
-func (m *Model) checkPrompts(ps []Prompt) error {
+func (m *Model) checkPrompts(ps []Prompt, most int) error {
 	for _, p := range ps {
 		n := len(p.IDs)
 		if n == 0 {
@@ -117,6 +120,9 @@ func (m *Model) checkPrompts(ps []Prompt) error {
 		}
 		if m.spec.Positions > 0 && n >= m.spec.Positions {
 			return fault.Inputf("window", "model: generate: prompt %q: %d ids, want at most %d: the model has %d positions", p.ID, n, m.spec.Positions-1, m.spec.Positions)
+		}
+		if p.MaxTokens < 0 || p.MaxTokens > most {
+			return fault.Usagef("model: generate: prompt %q: %d tokens, want 0 to %d", p.ID, p.MaxTokens, most)
 		}
 		for i, id := range p.IDs {
 			if id < 0 || int(id) >= m.spec.Vocab {
@@ -136,7 +142,7 @@ func (m *Model) Generate(ctx context.Context, ps []Prompt, o GenOptions, emit fu
 	if err := o.validate(m); err != nil {
 		return err
 	}
-	if err := m.checkPrompts(ps); err != nil {
+	if err := m.checkPrompts(ps, o.MaxTokens); err != nil {
 		return err
 	}
 	g := &generator{m: m, o: o, law: law{o.Temperature, o.TopK, o.TopP}}

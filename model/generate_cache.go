@@ -37,13 +37,9 @@ func (c *cache) free() {
 // run continues up to Batch prompts of bucket P.
 func (g *generator) run(ctx context.Context, P int, cs []*continuation) error {
 	m := g.m
-	most := g.o.MaxTokens
-	if m.spec.Positions > 0 {
-		least := m.spec.Positions
-		for _, c := range cs {
-			least = min(least, len(c.prompt.IDs))
-		}
-		most = min(most, m.spec.Positions-least+1)
+	most := g.o.MaxTokens // the shape must not depend on what else is in the batch
+	if p := m.spec.Positions; p > 0 {
+		most = min(most, p)
 	}
 	c := &cache{B: g.o.Batch, C: bucket(P + most - 1), end: P, lens: make([]int, g.o.Batch)}
 	defer c.free()
@@ -287,8 +283,12 @@ func (g *generator) stop(c *continuation, id int32) (string, error) {
 			return StopString, nil
 		}
 	}
+	most := g.o.MaxTokens
+	if c.prompt.MaxTokens > 0 {
+		most = c.prompt.MaxTokens
+	}
 	switch p := g.m.spec.Positions; {
-	case len(c.logs) >= g.o.MaxTokens:
+	case len(c.logs) >= most:
 		return StopLength, nil
 	case p > 0 && len(c.ids) > p: // the last one has no place to be read at
 		return StopContext, nil

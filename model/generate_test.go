@@ -129,7 +129,7 @@ func TestGenerateEqualsTransformers(t *testing.T) {
 	}
 	for _, c := range f.Cases {
 		m := loadReference(t, c.Checkpoint, Options{})
-		g := generate(t, m, []Prompt{{"a", c.Prompt}}, GenOptions{MaxTokens: len(c.IDs)})[0]
+		g := generate(t, m, []Prompt{{ID: "a", IDs: c.Prompt}}, GenOptions{MaxTokens: len(c.IDs)})[0]
 		for j, id := range c.IDs {
 			if near := c.NearTie >= 0 && j >= c.NearTie || g.NearTie >= 0 && j >= g.NearTie; near {
 				break
@@ -377,6 +377,11 @@ func TestGenerateStops(t *testing.T) {
 	if !slices.Equal(s.ArgmaxID, got[0].IDs) {
 		t.Errorf("at the last positions: %v, scoring %v", got[0].IDs, s.ArgmaxID)
 	}
+	short := slices.Clone(ps)
+	short[1].MaxTokens = 5
+	if got = generate(t, m, short, GenOptions{MaxTokens: 12}); len(got[0].IDs) != 12 || !slices.Equal(got[1].IDs, free[1].IDs[:5]) || got[1].Stop != StopLength {
+		t.Errorf("a prompt of 5 tokens: %+v", got)
+	}
 	// Ids that are no tokens are never generated, however likely.
 	small := int(slices.Max(free[0].IDs))
 	for _, g := range generate(t, m, ps, GenOptions{MaxTokens: 12, Vocab: small}) {
@@ -420,7 +425,7 @@ func TestGenerateOutgrowsShortFrequencies(t *testing.T) {
 
 func TestGenerateRefuses(t *testing.T) {
 	m := loadReference(t, "gpt2", Options{})
-	ok := []Prompt{{"a", []int32{1}}}
+	ok := []Prompt{{ID: "a", IDs: []int32{1}}}
 	for name, c := range map[string]struct {
 		ps []Prompt
 		o  GenOptions
@@ -435,9 +440,10 @@ func TestGenerateRefuses(t *testing.T) {
 		"no decoder":     {ok, GenOptions{MaxTokens: 1, Stop: []string{"x"}}},
 		"empty stop":     {ok, GenOptions{MaxTokens: 1, Stop: []string{""}, Decode: func([]int32) (string, error) { return "", nil }}},
 		"vocab":          {ok, GenOptions{MaxTokens: 1, Vocab: 1 << 20}},
-		"empty prompt":   {[]Prompt{{"a", nil}}, GenOptions{MaxTokens: 1}},
-		"long prompt":    {[]Prompt{{"a", make([]int32, m.spec.Positions)}}, GenOptions{MaxTokens: 1}},
-		"id":             {[]Prompt{{"a", []int32{-1}}}, GenOptions{MaxTokens: 1}},
+		"empty prompt":   {[]Prompt{{ID: "a"}}, GenOptions{MaxTokens: 1}},
+		"long prompt":    {[]Prompt{{ID: "a", IDs: make([]int32, m.spec.Positions)}}, GenOptions{MaxTokens: 1}},
+		"its tokens":     {[]Prompt{{ID: "a", IDs: []int32{1}, MaxTokens: 2}}, GenOptions{MaxTokens: 1}},
+		"id":             {[]Prompt{{ID: "a", IDs: []int32{-1}}}, GenOptions{MaxTokens: 1}},
 	} {
 		if err := m.Generate(context.Background(), c.ps, c.o, func(Generation) error { return nil }); fault.As(err) == nil {
 			t.Errorf("%s: %v, want a fault", name, err)

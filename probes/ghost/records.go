@@ -119,6 +119,9 @@ type genLine struct {
 	K      int     `json:"k"`
 	ID     string  `json:"id"`
 	Text   *string `json:"text"`
+	// The first and the last line of a file that assay generate wrote.
+	Assay json.RawMessage `json:"assay"`
+	End   json.RawMessage `json:"end"`
 }
 
 // ReadGens reads generated continuations, one a line: {secret, k, text}, or {id,
@@ -130,6 +133,9 @@ func ReadGens(r io.Reader) (gens []Gen, skipped int, err error) {
 		return nil, 0, err
 	}
 	for i, l := range lines {
+		if l.Assay != nil || l.End != nil {
+			continue
+		}
 		if l.Text == nil {
 			return nil, 0, fault.Inputf("malformed", "ghost: generations:%d: found no text, want id and text, or secret, k and text", i+1)
 		}

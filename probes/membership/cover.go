@@ -139,12 +139,17 @@ func ReadGenerations(r io.Reader) (map[string][]string, error) {
 		var g struct {
 			ID   string  `json:"id"`
 			Text *string `json:"text"`
+			// The first and the last line of a file that assay generate wrote.
+			Assay, End json.RawMessage
 		}
 		if !utf8.Valid(line) {
 			return nil, fault.Inputf("malformed", "membership: generations:%d: found invalid UTF-8", n)
 		}
 		if e := json.Unmarshal(line, &g); e != nil {
 			return nil, fault.Inputf("malformed", "membership: generations:%d: %w", n, e)
+		}
+		if g.Assay != nil || g.End != nil {
+			continue
 		}
 		if g.ID == "" || g.Text == nil {
 			return nil, fault.Inputf("malformed", "membership: generations:%d: want the fields id and text", n)

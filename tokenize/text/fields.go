@@ -18,7 +18,7 @@ import (
 const maxInt = 1 << 53
 
 var (
-	promptFields = []string{"item", "system", "tags", "refs"}
+	promptFields = []string{"item", "system", "tags", "refs", "max_tokens"}
 	idsFields    = []string{"id", "ids", "context_ids"}
 	sharedFields = []string{"label", "group", "step", "date", "set", "planted", "dose", "value", "covar", "meta"}
 	// itemFields are those of labelled items (model/states/items): one file serves both.
@@ -56,6 +56,8 @@ func (r *row) field(key string, keyColumn int, value jsontext.Value, column int)
 		r.doc.Turns = f.turns()
 	case o.Prompts && key == "system":
 		r.doc.System = f.text()
+	case o.Prompts && key == "max_tokens":
+		r.doc.MaxTokens = f.count()
 	case o.Prompts && (key == "item" || key == "tags" || key == "refs"):
 		f.free()
 		f.keep()
@@ -214,6 +216,16 @@ func (f field) bit() (int32, bool) {
 	}
 	f.bad("number 0 or 1")
 	return 0, false
+}
+
+// count is an integer of at least 1 that an int32 holds.
+func (f field) count() int {
+	n, err := strconv.ParseInt(string(f.value), 10, 32)
+	if err != nil || n < 1 {
+		f.bad("an integer of at least 1")
+		return 0
+	}
+	return int(n)
 }
 
 func (f field) step() {

@@ -38,28 +38,29 @@ func TestNamedFields(t *testing.T) {
 	if want := []text.Turn{{Role: "user", Content: "q"}, {Role: "assistant"}}; err != nil || !reflect.DeepEqual(d.Turns, want) {
 		t.Errorf("%+v %v", d, err)
 	}
-	d, err = one(t, `{"id":"a","prompt":"q","system":"s","item":"i","refs":["r"]}`, text.Options{Prompts: true})
-	if err != nil || d.Text != "q" || d.System != "s" || string(d.Meta) != `{"item":"i","refs":["r"]}` {
+	d, err = one(t, `{"id":"a","prompt":"q","system":"s","item":"i","refs":["r"],"max_tokens":3}`, text.Options{Prompts: true})
+	if err != nil || d.MaxTokens != 3 || d.Text != "q" || d.System != "s" || string(d.Meta) != `{"item":"i","refs":["r"]}` {
 		t.Errorf("%+v %v", d, err)
 	}
 }
 
 func TestNamedFieldsRefused(t *testing.T) {
 	for row, o := range map[string]text.Options{
-		`{"id":"a","m":[]}`:                         {Messages: "m"},
-		`{"id":"a","m":[{"role":"user"}]}`:          {Messages: "m"},
-		`{"id":"a","m":[{"role":1,"content":"x"}]}`: {Messages: "m"},
-		`{"id":"a","m":"x"}`:                        {Messages: "m"},
-		`{"id":"a"}`:                                {Messages: "m"},
-		`{"id":"a","text":"x"}`:                     {Messages: "m"},
-		`{"id":"a","p":"x"}`:                        {Text: "r", Context: "p"},
-		`{"id":"a","prompt":"x","context":1}`:       {Prompts: true},
-		`{"id":"a","prompt":"x","tool":1}`:          {Prompts: true},
-		`{"id":"a","x":"x"} `:                       {Text: "id"},
-		`{"id":"a","x":"x"}  `:                      {Text: "x_a"},
-		`{"id":"a","x":"x"}   `:                     {Text: "a", Context: "a"},
-		`{"id":"a","x":"x"}    `:                    {Text: "a", Messages: "b"},
-		`{"id":"a","ids":[1]}`:                      {IDs: true, Messages: "b"},
+		`{"id":"a","m":[]}`:                                           {Messages: "m"},
+		`{"id":"a","m":[{"role":"user"}]}`:                            {Messages: "m"},
+		`{"id":"a","m":[{"role":1,"content":"x"}]}`:                   {Messages: "m"},
+		`{"id":"a","m":"x"}`:                                          {Messages: "m"},
+		`{"id":"a"}`:                                                  {Messages: "m"},
+		`{"id":"a","text":"x"}`:                                       {Messages: "m"},
+		`{"id":"a","p":"x"}`:                                          {Text: "r", Context: "p"},
+		`{"id":"a","prompt":"x","context":1}`:                         {Prompts: true},
+		`{"id":"a","prompt":"x","tool":1}`:                            {Prompts: true},
+		`{"id":"a","prompt":"x","max_tokens":0}`:                      {Prompts: true},
+		`{"id":"a","x":"x"} `:                                         {Text: "id"},
+		`{"id":"a","x":"x"}  `:                                        {Text: "x_a"},
+		`{"id":"a","x":"x"}   `:                                       {Text: "a", Context: "a"},
+		`{"id":"a","x":"x"}    `:                                      {Text: "a", Messages: "b"},
+		`{"id":"a","ids":[1]}`:                                        {IDs: true, Messages: "b"},
 		`{"id":"a","m":[{"role":"u","content":"x","tool_calls":[]}]}`: {Messages: "m"},
 		`{"id":"a","m":[{"role":"u","content":"x","content":"y"}]}`:   {Messages: "m"},
 		`{"id":"a","m":[{"role":"u","content":"x\u0000y"}]}`:          {Messages: "m"},

@@ -68,8 +68,8 @@ type Options struct {
 	// Messages names a field with the turns of a chat that rows have in place of
 	// Text and Context; "" is none. A reader of chats makes text of Doc.Turns.
 	Messages string
-	// Prompts adds the fields of prompts: system, and item, tags, refs, which go
-	// to Meta. The text is named prompt unless Text says otherwise.
+	// Prompts adds the fields of prompts: system, max_tokens, and item, tags, refs,
+	// which go to Meta. The text is named prompt unless Text says otherwise.
 	Prompts bool
 }
 
@@ -134,10 +134,11 @@ type Doc struct {
 	HasContext bool
 	IDs        []int32
 	ContextIDs []int32
-	// Turns are the messages of a row of chats, System the system prompt of a
-	// row of prompts.
-	Turns  []Turn
-	System string
+	// Turns are the messages of a row of chats. System is the system prompt of a
+	// row of prompts, MaxTokens how much to generate for it; 0 is not said.
+	Turns     []Turn
+	System    string
+	MaxTokens int
 
 	Label *int32 // 0 or 1
 	Group string
