@@ -279,7 +279,7 @@ func (g *generator) stop(c *continuation, id int32) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if _, ok := cutStop(text, g.o.Stop); ok {
+		if _, ok := CutStop(text, g.o.Stop); ok {
 			return StopString, nil
 		}
 	}

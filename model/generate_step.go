@@ -46,13 +46,11 @@ func (g *generator) step(ctx context.Context, c *cache, cs []*continuation) (hid
 		return nil, err
 	}
 	defer t.free()
-	active := batch{shape: shape{T: 1, B: c.B}} // for experts
+	var active []int // rows that experts compute
 	for i, k := range cs {
-		it := &item{}
 		if k.stop == "" {
-			it.w.IDs = ids[i : i+1]
+			active = append(active, i)
 		}
-		active.items = append(active.items, it)
 	}
 	for l := range m.spec.Layers {
 		if err := ctx.Err(); err != nil {
@@ -84,7 +82,7 @@ func (g *generator) step(ctx context.Context, c *cache, cs []*continuation) (hid
 }
 
 // layer runs block l on x [B, 1, d], which it consumes.
-func (g *generator) layer(c *cache, l int, x *tensors.Tensor, t *stepTables, active batch) (*tensors.Tensor, error) {
+func (g *generator) layer(c *cache, l int, x *tensors.Tensor, t *stepTables, active []int) (*tensors.Tensor, error) {
 	m := g.m
 	kind := m.spec.Layers[l]
 	b := &m.spec.Kinds[kind]
@@ -294,8 +292,9 @@ func (g *generator) embed(ids []int32, at []int) (*tensors.Tensor, error) {
 	return out[0], nil
 }
 
-// cutStop returns text up to the first place where one of stops begins.
-func cutStop(text string, stops []string) (string, bool) {
+// CutStop returns text up to the first place where one of stops begins, and whether
+// one does.
+func CutStop(text string, stops []string) (string, bool) {
 	at := -1
 	for _, s := range stops {
 		if i := strings.Index(text, s); i >= 0 && (at < 0 || i < at) {

@@ -8,6 +8,7 @@ func commands(a *app) []*cobra.Command {
 		newInspect(a),
 		newTokenize(a),
 		newScore(a),
+		newGenerate(a),
 		newStates(a),
 		newPerplexity(a),
 		newPalimpsest(a),
