@@ -23,6 +23,7 @@ func newProbeIAT(a *app) *cobra.Command {
 	var floor float64
 	var maxPairs int
 	var decision bool
+	var sample sampleFlags
 	cmd := &cobra.Command{
 		Use:   "iat [CKPT] [--set NAME]",
 		Short: "Which of two groups does the checkpoint put with a word",
@@ -31,9 +32,13 @@ association test for language models): D is 0 when the choice does not depend on
 kind of word, above 0 when it follows the stereotype. The p-value relabels the words
 and is given only where answers hold enough probability, and neither order nor wording
 of the question decides. The 21 published sets are built in; own sets are a CSV
-(--data iat=FILE) or a test file of weat (--data wordsets=FILE).`,
+(--data iat=FILE) or a test file of weat (--data wordsets=FILE).
+
+With --sample the checkpoint writes its answers to the whole list of words, which are
+counted as published work counts them; unusable answers are counted, never 0.`,
 		Example: `  assay probe iat ./pythia-70m --set racism --set age
-  assay probe iat ./pythia-70m --data wordsets=mine.yaml --json`,
+  assay probe iat ./pythia-70m --data wordsets=mine.yaml --json
+  assay probe iat ./chat-model --set age --template auto --sample 50 --evidence texts.jsonl`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			chosen, err := f.iatSets(sets)
@@ -47,6 +52,9 @@ of the question decides. The 21 published sets are built in; own sets are a CSV
 			o.MassFloor, o.MaxPairs, o.Seed = floor, maxPairs, f.seed
 			if o.Templates, err = iatTemplates(&f.wording, o.Templates); err != nil {
 				return err
+			}
+			if sample.n.Draws != 0 {
+				return f.runSampled(cmd.Context(), args, chosen, o, &sample)
 			}
 			var rs []assoc.Request
 			scenarios := map[string][]iat.Scenario{}
@@ -91,6 +99,7 @@ of the question decides. The 21 published sets are built in; own sets are a CSV
 	f.wording.register(cmd, "name and prompt with {group0}, {group1} and {attributes}")
 	f.register(cmd, "own sets: iat=FILE.csv or wordsets=FILE (X, Y the groups, A, B the words)")
 	fl := cmd.Flags()
+	sample.register(fl)
 	fl.StringArrayVar(&sets, "set", nil, "sets to ask about, by name (repeatable; default all)")
 	fl.Float64Var(&floor, "mass-floor", .5, "probability that the answers must hold together")
 	fl.IntVar(&maxPairs, "max-pairs", 64, "pairs of group words; more are drawn by seed")

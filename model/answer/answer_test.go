@@ -144,3 +144,66 @@ func ExampleScore() {
 	fmt.Println(len(m[r.ID()]), "answers")
 	// Output: 2 answers
 }
+
+// echo answers every prompt with its own first ids and the end.
+type echo struct{ ids [][]int32 }
+
+func (e *echo) Generate(_ context.Context, ps []model.Prompt, o model.GenOptions, emit func(model.Generation) error) error {
+	for _, p := range ps {
+		e.ids = append(e.ids, p.IDs)
+		if err := emit(model.Generation{ID: p.ID, IDs: append(append([]int32{}, p.IDs[:2]...), o.EOS[0]), Stop: model.StopEOS}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (letters) Decode(ids []int32) (string, error) {
+	var b strings.Builder
+	for _, id := range ids {
+		b.WriteByte(byte(id))
+	}
+	return b.String(), nil
+}
+
+func TestGenerate(t *testing.T) {
+	m := &echo{}
+	q := assoc.Open{Prompt: "ab", Draw: 1}
+	in := q
+	in.Voice, in.Draw = assoc.Voice{Chat: true, System: "s"}, 2
+	o := answer.Options{Prefix: []int32{7}, Limit: 20, ChatEncoder: letters{}, Chat: func(system, user string) (string, error) { return "[" + system + "|" + user + "]", nil }}
+	got, err := answer.Generate(context.Background(), m, letters{}, []assoc.Open{q, q, in}, o, model.GenOptions{MaxTokens: 3, EOS: []int32{0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Plain text behind the prefix with a line of its own; a chat as rendered, without.
+	if len(m.ids) != 2 || fmt.Sprint(m.ids[0]) != "[7 97 98 10]" || len(m.ids[1]) != 6 {
+		t.Errorf("prompts %v", m.ids)
+	}
+	if got[q.ID()] != "\aa" || got[in.ID()] != "[s" || len(got) != 2 {
+		t.Errorf("answers %q", got)
+	}
+	var b bytes.Buffer
+	h := answer.TextsHeader{Header: answer.Header{Weights: "sha256:w"}, Sampling: answer.Sampling{Temperature: .7, TopP: 1, MaxTokens: 3, Seed: 1}}
+	if err := answer.WriteTexts(&b, h, got); err != nil {
+		t.Fatal(err)
+	}
+	back, texts, err := answer.ReadTexts(bytes.NewReader(b.Bytes()), "f")
+	if err != nil || back.Sampling != h.Sampling || fmt.Sprint(texts) != fmt.Sprint(got) {
+		t.Errorf("%v %v %v", back, texts, err)
+	}
+	head := strings.SplitAfter(b.String(), "\n")[0]
+	for _, bad := range []string{"", "{}", head + "{", head + `{"text":"a"}`, head + `{"id":"a"}` + "\n" + `{"id":"a"}`} {
+		if _, _, err := answer.ReadTexts(strings.NewReader(bad), "f"); fault.As(err) == nil || fault.As(err).Class != fault.Input {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	o.Limit = 4
+	if _, err := answer.Generate(context.Background(), m, letters{}, []assoc.Open{q}, o, model.GenOptions{EOS: []int32{0}}); err == nil {
+		t.Error("a prompt that fills the positions passed")
+	}
+	o.Chat = nil
+	if _, err := answer.Generate(context.Background(), m, letters{}, []assoc.Open{in}, o, model.GenOptions{EOS: []int32{0}}); err == nil {
+		t.Error("a chat without a template passed")
+	}
+}
