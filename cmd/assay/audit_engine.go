@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +26,7 @@ import (
 	"assay/probes/bundle"
 	"assay/tokenize"
 	"assay/tokenize/text"
+	"assay/weights"
 )
 
 // auditEngine runs the commands that a plan asks for inside this process.
@@ -117,6 +120,9 @@ func (e *auditEngine) Model(ctx context.Context, path string) (bundle.Model, err
 	for _, f := range s.ck.Files() {
 		out.Files = append(out.Files, bundle.FileEntry{Path: f.Name, Bytes: f.Bytes, SHA256: strings.TrimPrefix(s.digests.Files[f.Name], "sha256:"), Kind: f.Role})
 	}
+	if out.Files, err = besides(s.ck, out.Files); err != nil {
+		return out, err
+	}
 	for _, w := range s.ck.Warnings() {
 		out.Warnings = append(out.Warnings, probes.Warning{Code: w.Code, Text: w.Text})
 	}
@@ -124,6 +130,32 @@ func (e *auditEngine) Model(ctx context.Context, path string) (bundle.Model, err
 		out.Warnings = append(out.Warnings, probes.Warning{Code: w.Code, Text: w.Text})
 	}
 	return out, nil
+}
+
+// besides adds the small files of a checkpoint's folder that its weights do not need
+// but its tokenizer may read. Files that are never read are left out.
+func besides(ck *weights.Checkpoint, files []bundle.FileEntry) ([]bundle.FileEntry, error) {
+	entries, err := os.ReadDir(ck.Path())
+	if err != nil {
+		return files, nil // a single file
+	}
+	for _, d := range entries {
+		name := d.Name()
+		known := slices.ContainsFunc(files, func(f bundle.FileEntry) bool { return f.Path == name })
+		ignored := slices.ContainsFunc(ck.Ignored(), func(s string) bool {
+			return s == name || strings.HasPrefix(s, name+" ") || strings.HasPrefix(s, name+":")
+		})
+		if known || ignored || d.IsDir() {
+			continue
+		}
+		b, err := ck.ReadFile(name, 64<<20)
+		if err != nil {
+			continue // too large to be a tokenizer's, or gone
+		}
+		h := sha256.Sum256(b)
+		files = append(files, bundle.FileEntry{Path: name, Bytes: int64(len(b)), SHA256: hex.EncodeToString(h[:]), Kind: "other"})
+	}
+	return files, nil
 }
 
 // Files lists an input's file and what belongs to it.

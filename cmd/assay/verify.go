@@ -66,7 +66,7 @@ func (f *verifyFlags) run(ctx context.Context, dir string) error {
 	if f.rescore < 1 {
 		return fault.Usagef("--rescore: found %d, want 1 or more", f.rescore)
 	}
-	o := bundle.VerifyOptions{Program: thisProgram(), Level: f.level, Ckpt: map[string]string{}, Input: map[string]string{}, Seed: f.seed, Sample: f.rescore,
+	o := bundle.VerifyOptions{Level: f.level, Ckpt: map[string]string{}, Input: map[string]string{}, Seed: f.seed, Sample: f.rescore,
 		Report: report.Write, Figures: report.Figures, Note: f.app.note}
 	for flag, x := range map[string]struct {
 		from []string
@@ -79,6 +79,9 @@ func (f *verifyFlags) run(ctx context.Context, dir string) error {
 			}
 			x.to[name] = path
 		}
+	}
+	if f.level != bundle.LevelFiles {
+		o.Program = thisProgram() // reads the whole executable
 	}
 	if o.Seed == "" {
 		o.Seed = rand.Text() // a maker who knows the choice knows which documents are safe to alter
