@@ -129,7 +129,7 @@ func (g *generator) layer(c *cache, l int, x *tensors.Tensor, t *stepTables, act
 		return nil, err
 	}
 	if b.MLP.Experts != nil {
-		sum, err := m.mixture(active.rows(), b, m.layers[l][len(m.layers[l])-b.tailSlots():], next[0], next[1:])
+		sum, err := m.mixture(active, b, m.layers[l][len(m.layers[l])-b.tailSlots():], next[0], next[1:])
 		free(sum...)
 		if err != nil {
 			return next[0], err
