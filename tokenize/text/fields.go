@@ -137,7 +137,7 @@ type field struct {
 	column int
 }
 
-func (f field) bad(want string) { f.row.bad(f.column, f.name, describe(f.value), want) }
+func (f field) bad(want string) { f.row.bad(f.column, f.name, Describe(f.value), want) }
 
 // keep stores the value for Meta.
 func (f field) keep() {
@@ -266,7 +266,7 @@ func (f field) ids() []int32 {
 		}
 		n, err := strconv.ParseInt(string(v), 10, 64)
 		if err != nil || n < 0 || n >= math.MaxInt32 {
-			f.row.bad(f.column+int(dec.InputOffset())-len(v), f.name, describe(v), fmt.Sprintf("an id from 0 to %d", math.MaxInt32-1))
+			f.row.bad(f.column+int(dec.InputOffset())-len(v), f.name, Describe(v), fmt.Sprintf("an id from 0 to %d", math.MaxInt32-1))
 			return nil
 		}
 		out = append(out, int32(n))
@@ -298,7 +298,7 @@ func (f field) covar() {
 			_, want = parseNumber(v)
 		}
 		if want != "" {
-			f.row.bad(f.column+int(dec.InputOffset())-len(v), f.name+"."+strings.Trim(key, `"`), describe(v), want)
+			f.row.bad(f.column+int(dec.InputOffset())-len(v), f.name+"."+strings.Trim(key, `"`), Describe(v), want)
 		}
 	}
 }

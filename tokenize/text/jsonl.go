@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/json/jsontext"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,23 +12,23 @@ import (
 )
 
 // jsonl reads one row per line. Blank lines are allowed at the end only.
-func (c *cutter) jsonl(l *lines) error {
+func (c *cutter) jsonl(l *Lines) error {
 	blankLine := 0
 	for {
-		b, _, err := l.next()
+		b, _, err := l.Next()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if l.tooLong || len(b) > MaxLine {
-			c.tooLong(l.line)
+		if l.TooLong || len(b) > MaxLine {
+			c.tooLong(l.Number)
 			continue
 		}
 		if len(bytes.Trim(b, " \t\r")) == 0 {
 			if blankLine == 0 {
-				blankLine = l.line
+				blankLine = l.Number
 			}
 			continue
 		}
@@ -37,10 +36,10 @@ func (c *cutter) jsonl(l *lines) error {
 			c.add(blankLine, 1, "line", "a blank line", "a row")
 			blankLine = 0
 		}
-		if !c.clean(b, l.line) {
+		if !c.clean(b, l.Number) {
 			continue
 		}
-		r := row{c: c, line: l.line, doc: Doc{Line: l.line, HasText: !c.source.opt.IDs}}
+		r := row{c: c, line: l.Number, doc: Doc{Line: l.Number, HasText: !c.source.opt.IDs}}
 		if r.read(b) && !c.f(r.doc) {
 			return nil
 		}
@@ -59,66 +58,22 @@ type row struct {
 func (r *row) bad(column int, field, found, want string) { r.c.add(r.line, column, field, found, want) }
 
 // read reports all faults of the row; false if it is not even a JSON object.
-// Fields are read token by token, since a map would hide repeated keys.
 func (r *row) read(b []byte) bool {
-	// Repeated keys are found here, so that the message can name the field.
-	dec := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true))
-	if k := dec.PeekKind(); k > 0 && k != '{' {
-		value, err := dec.ReadValue()
-		if err != nil {
-			return r.syntax(err, len(b))
-		}
-		r.bad(1, "row", describe(value), "an object")
-		return false
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return r.syntax(err, len(b))
-	}
 	r.seen = map[string]bool{}
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadValue()
-		if err != nil {
-			return r.syntax(err, len(b))
-		}
-		keyColumn := int(dec.InputOffset()) - len(name) + 1
-		unquoted, err := jsontext.AppendUnquote(nil, name)
-		if err != nil {
-			return r.syntax(err, len(b))
-		}
-		key := string(unquoted)
-		value, err := dec.ReadValue()
-		if err != nil {
-			return r.syntax(err, len(b))
-		}
+	end, bad := Object(b, func(key string, keyColumn int, value jsontext.Value, column int) {
 		if r.seen[key] {
 			r.bad(keyColumn, key, "the key a second time", "it once")
-			continue
+			return
 		}
 		r.seen[key] = true
-		r.field(key, keyColumn, value, int(dec.InputOffset())-len(value)+1)
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return r.syntax(err, len(b))
-	}
-	end := int(dec.InputOffset())
-	if _, err := dec.ReadToken(); err != io.EOF {
-		r.bad(end+1, "row", "more after the object", "one object per line")
+		r.field(key, keyColumn, value, column)
+	})
+	if bad != nil {
+		r.bad(bad.Column, "row", bad.Found, bad.Want)
 		return false
 	}
-	r.finish(end)
+	r.finish(end - 1)
 	return true
-}
-
-func (r *row) syntax(err error, n int) bool {
-	column := n + 1
-	found := "the end of the line"
-	var s *jsontext.SyntacticError
-	if errors.As(err, &s) {
-		column = int(s.ByteOffset) + 1
-		found = s.Err.Error()
-	}
-	r.bad(column, "row", found, "a JSON object")
-	return false
 }
 
 // required are the fields without which a row is no document.
@@ -167,28 +122,6 @@ func canonical(m map[string]jsontext.Value) (json.RawMessage, error) {
 		return nil, err
 	}
 	return json.RawMessage(b), nil
-}
-
-// describe says what a value is, for messages.
-func describe(v jsontext.Value) string {
-	s := string(v)
-	if cut := 40; len(s) > cut {
-		for cut > 0 && s[cut]&0xc0 == 0x80 { // not inside a character
-			cut--
-		}
-		s = s[:cut] + "..."
-	}
-	switch v.Kind() {
-	case '"':
-		return "string " + s
-	case '0':
-		return "number " + s
-	case '{':
-		return "object " + s
-	case '[':
-		return "list " + s
-	}
-	return s
 }
 
 // nearest returns the known name closest to an unknown one, and whether it is

@@ -3,104 +3,32 @@ package text
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"unicode/utf8"
 
 	"assay/internal/fault"
 )
 
-// lines reads a file line by line. A line longer than MaxLine is reported once
-// and skipped, never held in memory.
-type lines struct {
-	r       *bufio.Reader
-	buf     []byte
-	line    int  // of the last line read, from 1
-	tooLong bool // the last line read
-}
-
-// next returns a line without its line feed; ended tells whether it had one.
-// The slice is valid until the next call. At the end of the file err is io.EOF.
-func (l *lines) next() (line []byte, ended bool, err error) {
-	l.buf, l.tooLong = l.buf[:0], false
-	any := false
-	for {
-		part, err := l.r.ReadSlice('\n')
-		any = any || len(part) > 0
-		if len(l.buf)+len(part) > MaxLine+2 { // line ending apart
-			l.tooLong = true
-			l.buf = l.buf[:0]
-		}
-		if !l.tooLong {
-			l.buf = append(l.buf, part...)
-		}
-		switch {
-		case err == nil:
-			l.line++
-			return bytes.TrimSuffix(l.buf, []byte{'\n'}), true, nil
-		case errors.Is(err, bufio.ErrBufferFull):
-		case err == io.EOF && any:
-			l.line++
-			return l.buf, false, nil
-		default:
-			return nil, false, err
-		}
-	}
-}
-
 // each reads the file and calls f for every document until it returns false.
 // Faults of rows go to problems; such rows still come out, for their ids.
 func (s *Source) each(problems *Problems, f func(Doc) bool) error {
-	file, err := os.Open(s.path)
-	if err != nil {
-		return pathFault(s.path, err)
-	}
-	defer file.Close()
-	var in io.Reader = file
-	if s.kind == kindGzip {
-		z, err := gzip.NewReader(bufio.NewReader(file))
-		if err != nil {
-			return s.readFault(err)
+	return s.file.Read(func(r *bufio.Reader, bom bool) error {
+		if bom {
+			problems.add(Problem{s.path, 1, 1, "file", "a byte order mark", "none"})
+			r.Discard(3)
 		}
-		defer z.Close()
-		in = z
-	}
-	l := &lines{r: bufio.NewReaderSize(in, 1<<16)}
-	if head, _ := l.r.Peek(3); string(head) == "\ufeff" {
-		problems.add(Problem{s.path, 1, 1, "file", "a byte order mark", "none"})
-		l.r.Discard(3)
-	} else if len(head) > 1 && head[0] == 0x1f && head[1] == 0x8b {
-		return fault.Inputf("malformed", "text: %s: found gzip data, want plain text; a compressed file ends in .jsonl.gz", s.path)
-	}
-	c := &cutter{source: s, problems: problems, f: f}
-	switch {
-	case s.kind != kindTxt:
-		err = c.jsonl(l)
-	case s.opt.Split == SplitLine:
-		err = c.byLine(l)
-	case s.opt.Split == SplitBlank:
-		err = c.byBlank(l)
-	default:
-		err = c.whole(l)
-	}
-	return s.readFault(err)
-}
-
-// readFault classes an error of reading: a disk may recover, damaged gzip data
-// will not.
-func (s *Source) readFault(err error) error {
-	var disk *fs.PathError
-	switch {
-	case err == nil || fault.As(err) != nil:
-		return err
-	case s.kind == kindGzip && !errors.As(err, &disk):
-		return fault.Inputf("malformed", "text: %s: damaged gzip data: %w", s.path, err)
-	}
-	return fault.Retryf("io", "text: %s: %w", s.path, err)
+		l := NewLines(r)
+		c := &cutter{source: s, problems: problems, f: f}
+		switch {
+		case s.kind != kindTxt:
+			return c.jsonl(l)
+		case s.opt.Split == SplitLine:
+			return c.byLine(l)
+		case s.opt.Split == SplitBlank:
+			return c.byBlank(l)
+		}
+		return c.whole(l)
+	})
 }
 
 // cutter makes documents of lines.
@@ -116,19 +44,11 @@ func (c *cutter) add(line, column int, field, found, want string) {
 
 // clean reports bad UTF-8 and NUL in a line; false if there is any.
 func (c *cutter) clean(b []byte, line int) bool {
-	for i := 0; i < len(b); {
-		r, n := utf8.DecodeRune(b[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			c.add(line, i+1, "line", fmt.Sprintf("byte 0x%02x", b[i]), "UTF-8")
-			return false
-		case r == 0:
-			c.add(line, i+1, "line", "a NUL", "none")
-			return false
-		}
-		i += n
+	column, found, want, ok := Dirt(b)
+	if !ok {
+		c.add(line, column, "line", found, want)
 	}
-	return true
+	return ok
 }
 
 func (c *cutter) doc(text string, line int) Doc {
@@ -139,9 +59,9 @@ func (c *cutter) tooLong(line int) {
 	c.add(line, 1, "line", fmt.Sprintf("over %d bytes", MaxLine), "a shorter line")
 }
 
-func (c *cutter) byLine(l *lines) error {
+func (c *cutter) byLine(l *Lines) error {
 	for {
-		b, ended, err := l.next()
+		b, ended, err := l.Next()
 		if err == io.EOF {
 			return nil
 		}
@@ -151,11 +71,11 @@ func (c *cutter) byLine(l *lines) error {
 		if ended {
 			b = bytes.TrimSuffix(b, []byte{'\r'})
 		}
-		if l.tooLong || len(b) > MaxLine {
-			c.tooLong(l.line)
+		if l.TooLong || len(b) > MaxLine {
+			c.tooLong(l.Number)
 			continue
 		}
-		if c.clean(b, l.line) && !c.f(c.doc(string(b), l.line)) {
+		if c.clean(b, l.Number) && !c.f(c.doc(string(b), l.Number)) {
 			return nil
 		}
 	}
@@ -181,7 +101,7 @@ func (p *paragraph) add(b []byte, ended bool, line int) {
 	}
 }
 
-func (c *cutter) byBlank(l *lines) error {
+func (c *cutter) byBlank(l *Lines) error {
 	var p paragraph
 	flush := func() bool {
 		defer func() { p = paragraph{text: p.text[:0]} }()
@@ -196,7 +116,7 @@ func (c *cutter) byBlank(l *lines) error {
 		return c.f(c.doc(string(t), p.start))
 	}
 	for {
-		b, ended, err := l.next()
+		b, ended, err := l.Next()
 		if err == io.EOF {
 			flush()
 			return nil
@@ -205,32 +125,32 @@ func (c *cutter) byBlank(l *lines) error {
 			return err
 		}
 		switch {
-		case l.tooLong:
-			c.tooLong(l.line)
+		case l.TooLong:
+			c.tooLong(l.Number)
 		case ended && (len(b) == 0 || string(b) == "\r"):
 			if !flush() {
 				return nil
 			}
-		case c.clean(b, l.line):
-			p.add(b, ended, l.line)
+		case c.clean(b, l.Number):
+			p.add(b, ended, l.Number)
 		}
 	}
 }
 
-func (c *cutter) whole(l *lines) error {
+func (c *cutter) whole(l *Lines) error {
 	var p paragraph
 	for {
-		b, ended, err := l.next()
+		b, ended, err := l.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		if l.tooLong {
+		if l.TooLong {
 			p.long = true
-		} else if c.clean(b, l.line) {
-			p.add(b, ended, l.line)
+		} else if c.clean(b, l.Number) {
+			p.add(b, ended, l.Number)
 		}
 	}
 	switch {

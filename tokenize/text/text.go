@@ -28,11 +28,8 @@ package text
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -162,7 +159,7 @@ type Source struct {
 	kind kind
 	opt  Options
 	n    int
-	info fs.FileInfo
+	file File
 }
 
 type kind int
@@ -183,17 +180,13 @@ func Open(path string, o Options) (*Source, error) {
 	if err := s.classify(); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, pathFault(path, err)
+	s.file = File{Path: path, Gzip: s.kind == kindGzip, Pkg: "text"}
+	if err := s.file.Stat(); err != nil {
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fault.Inputf("no-file", "text: %s: found a folder or a special file, want a file (it is read twice)", path)
-	}
-	s.info = info
 	problems := &Problems{}
 	first := map[string]int{}
-	err = s.each(problems, func(d Doc) bool {
+	err := s.each(problems, func(d Doc) bool {
 		s.n++
 		if s.kind != kindTxt && d.ID != "" {
 			if line, twice := first[d.ID]; twice {
@@ -251,7 +244,7 @@ func (s *Source) Docs() iter.Seq2[Doc, error] {
 	return func(yield func(Doc, error) bool) {
 		problems := &Problems{}
 		stopped := false
-		err := s.unchanged()
+		err := s.file.Unchanged()
 		if err == nil {
 			err = s.each(problems, func(d Doc) bool {
 				if problems.Total > 0 {
@@ -265,7 +258,7 @@ func (s *Source) Docs() iter.Seq2[Doc, error] {
 			return
 		}
 		if err == nil {
-			err = s.unchanged()
+			err = s.file.Unchanged()
 		}
 		if err == nil && problems.Total > 0 {
 			err = fault.Retryf("changed", "text: changed while it was read: %w", problems)
@@ -276,17 +269,6 @@ func (s *Source) Docs() iter.Seq2[Doc, error] {
 	}
 }
 
-func (s *Source) unchanged() error {
-	info, err := os.Stat(s.path)
-	if err != nil {
-		return pathFault(s.path, err)
-	}
-	if info.Size() != s.info.Size() || !info.ModTime().Equal(s.info.ModTime()) {
-		return fault.Retryf("changed", "text: %s: changed while it was read", s.path)
-	}
-	return nil
-}
-
 // Read is Open and Docs in one: a file that is not well formed gives one error
 // and no document.
 func Read(path string, o Options) iter.Seq2[Doc, error] {
@@ -295,11 +277,4 @@ func Read(path string, o Options) iter.Seq2[Doc, error] {
 		return func(yield func(Doc, error) bool) { yield(Doc{}, err) }
 	}
 	return s.Docs()
-}
-
-func pathFault(path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fault.Inputf("no-file", "text: %w", err)
-	}
-	return fault.Retryf("io", "text: %s: %w", path, err)
 }

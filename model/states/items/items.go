@@ -20,11 +20,8 @@
 package items
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
 	"strings"
 
 	"assay/internal/fault"
@@ -94,7 +91,7 @@ type Source struct {
 	kind kind
 	cols Columns
 	n    int
-	info fs.FileInfo
+	file text.File
 
 	// Has tells which columns occur: topic, source, family, pair, label, response.
 	Has map[string]bool
@@ -121,17 +118,13 @@ func Open(path string, cols Columns) (*Source, error) {
 	default:
 		return nil, fault.Usagef("items: %s: found an unknown extension, want .jsonl, .jsonl.gz or .csv", path)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, pathFault(path, err)
+	s.file = text.File{Path: path, Gzip: s.kind == kindGzip, Pkg: "items"}
+	if err := s.file.Stat(); err != nil {
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fault.Inputf("no-file", "items: %s: found a folder or a special file, want a file (it is read twice)", path)
-	}
-	s.info = info
 	p := &problems{path: path}
 	first := map[string]int{}
-	err = s.each(p, func(it Item) bool {
+	err := s.each(p, func(it Item) bool {
 		s.n++
 		if it.ID == "" {
 			return true
@@ -171,7 +164,7 @@ func (s *Source) Items() iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		p := &problems{path: s.path}
 		stopped := false
-		err := s.unchanged()
+		err := s.file.Unchanged()
 		if err == nil {
 			err = s.each(p, func(it Item) bool {
 				if p.Total > 0 {
@@ -185,7 +178,7 @@ func (s *Source) Items() iter.Seq2[Item, error] {
 			return
 		}
 		if err == nil {
-			err = s.unchanged()
+			err = s.file.Unchanged()
 		}
 		if err == nil && p.Total > 0 {
 			err = fault.Retryf("changed", "items: changed while it was read: %w", &p.Problems)
@@ -194,24 +187,6 @@ func (s *Source) Items() iter.Seq2[Item, error] {
 			yield(Item{}, err)
 		}
 	}
-}
-
-func (s *Source) unchanged() error {
-	info, err := os.Stat(s.path)
-	if err != nil {
-		return pathFault(s.path, err)
-	}
-	if info.Size() != s.info.Size() || !info.ModTime().Equal(s.info.ModTime()) {
-		return fault.Retryf("changed", "items: %s: changed while it was read", s.path)
-	}
-	return nil
-}
-
-func pathFault(path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fault.Inputf("no-file", "items: %w", err)
-	}
-	return fault.Retryf("io", "items: %s: %w", path, err)
 }
 
 // kept bounds the list of faults: a file of nothing else must not fill the memory.

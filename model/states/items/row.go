@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"assay/tokenize/text"
 )
 
 // cell is one value of a row.
@@ -133,14 +135,16 @@ func (w *row) readMeta() {
 		return
 	}
 	w.meta = map[string]cell{}
-	dec := jsontext.NewDecoder(bytes.NewBufferString(c.s), jsontext.AllowDuplicateNames(true))
-	w.object(dec, func(key string, at int, v jsontext.Value, column int) {
+	_, bad := text.Object([]byte(c.s), func(key string, at int, v jsontext.Value, column int) {
 		if _, twice := w.meta[key]; twice {
 			w.bad("rows", c.column+at-1, "meta."+key, "the key a second time", "it once")
 			return
 		}
 		w.meta[key] = newCell(v, c.column+column-1)
-	}, len(c.s))
+	})
+	if bad != nil {
+		w.bad("rows", c.column+bad.Column-1, "meta", bad.Found, bad.Want)
+	}
 }
 
 // texts reads text, or prompt and response.
@@ -154,14 +158,14 @@ func (w *row) texts(it *Item) {
 		}
 		return c.s, ok
 	}
-	text, hasText := str("text")
+	body, hasText := str("text")
 	prompt, hasPrompt := str("prompt")
 	response, hasResponse := str("response")
 	if context, ok := str("context"); ok && hasText { // the names that texts to score have
 		if _, both := w.cells["prompt"]; both || hasResponse {
 			w.bad("rows", w.cells["context"].column, "context", "context beside prompt or response", "one or the other")
 		} else if w.s.kind != kindCSV || context != "" {
-			it.Text, it.Seam, it.HasResponse = context+text, len(context), true
+			it.Text, it.Seam, it.HasResponse = context+body, len(context), true
 			return
 		}
 	} else if ok {
@@ -169,13 +173,13 @@ func (w *row) texts(it *Item) {
 	}
 	if w.s.kind == kindCSV && hasText && (hasPrompt || hasResponse) {
 		// A table has all columns in every row; an empty one is none.
-		hasText, hasPrompt, hasResponse = text != "", prompt != "", response != ""
+		hasText, hasPrompt, hasResponse = body != "", prompt != "", response != ""
 	}
 	switch {
 	case hasText && (hasPrompt || hasResponse):
 		w.bad("rows", w.cells["text"].column, "text", "text beside prompt or response", "one or the other")
 	case hasText:
-		it.Text, it.Seam = text, len(text)
+		it.Text, it.Seam = body, len(body)
 	case hasResponse || hasPrompt:
 		it.Text, it.Seam, it.HasResponse = prompt+response, len(prompt), hasResponse
 	default:
@@ -255,22 +259,9 @@ func (w *row) lists(it *Item) {
 
 // describe says what a value is, for messages.
 func describe(c cell) string {
-	s := c.s
+	v := jsontext.Value(c.s)
 	if c.kind == '"' {
-		s = strconv.Quote(s)
+		v = jsontext.Value(strconv.Quote(c.s))
 	}
-	if len(s) > 40 {
-		s = strings.ToValidUTF8(s[:40], "") + "..."
-	}
-	switch c.kind {
-	case '"':
-		return "string " + s
-	case '0':
-		return "number " + s
-	case '{':
-		return "object " + s
-	case '[':
-		return "list " + s
-	}
-	return s
+	return text.Describe(v)
 }
