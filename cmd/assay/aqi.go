@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"assay/cmd/assay/internal/progress"
 	"assay/cmd/assay/internal/show"
 	"assay/internal/fault"
 	"assay/latent"
@@ -120,6 +121,7 @@ func (f *aqiFlags) settleAQI(args []string) error {
 	if len(args) == 2 && (f.items != "" || f.assignment != "") {
 		return fault.Usagef("aqi: --items and --assignment: go with one file of states, found two")
 	}
+	f.aqi.Workers = f.model.threads
 	return f.aqi.Validate()
 }
 
@@ -141,12 +143,16 @@ func (f *aqiFlags) run(ctx context.Context, args []string) error {
 		}
 	}
 	if len(args) == 2 {
-		return f.delta(ctx, s, args[1])
+		return f.delta(ctx, s, args[0], args[1])
 	}
+	meter := progress.NewOf(f.app.stderr, f.app.meterMode(), "aqi", "layers", aqi.Steps(s, f.aqi))
+	f.aqi.Progress = meter.Add
 	rep, err := aqi.Analyse(ctx, s, f.aqi)
+	meter.Close()
 	if err != nil {
 		return err
 	}
+	rep.Inputs = append(rep.Inputs, f.sources(s, "checkpoint", args[0])...)
 	if err := f.files(rep); err != nil {
 		return err
 	}
@@ -166,15 +172,23 @@ func (f *aqiFlags) run(ctx context.Context, args []string) error {
 	return f.app.layered(rep.Result, f.output, f.full)
 }
 
-func (f *aqiFlags) delta(ctx context.Context, a *latent.File, path string) error {
+func (f *aqiFlags) delta(ctx context.Context, a *latent.File, first, path string) error {
 	b, err := f.open(ctx, path, f.aqi.Seed, f.aqi.View)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
+	meter := progress.NewOf(f.app.stderr, f.app.meterMode(), "aqi", "layers", aqi.Steps(a, f.aqi))
+	f.aqi.Progress = meter.Add
 	rep, err := aqi.AnalyseDelta(ctx, a, b, f.aqi)
+	meter.Close()
 	if err != nil {
 		return err
+	}
+	for _, x := range append(f.sources(a, "checkpoint a", first), f.sources(b, "checkpoint b", path)...) {
+		if x.Role != "texts" || !slices.ContainsFunc(rep.Inputs, func(y probes.Input) bool { return y.Role == x.Role }) {
+			rep.Inputs = append(rep.Inputs, x)
+		}
 	}
 	if err := f.files(rep); err != nil {
 		return err

@@ -298,7 +298,10 @@ func (f *compareFlags) stated(ctx context.Context, a, b string) ([]probes.Result
 	}
 	defer y.Close()
 	f.states.Workers = f.model.threads
+	meter := f.app.layerMeter("comparing states", x, f.states.View, f.states.Layers, 3)
+	f.states.Progress = meter.Add
 	rep, err := latentcompare.Analyse(ctx, x, y, f.states)
+	meter.Close()
 	if err != nil {
 		return nil, err
 	}

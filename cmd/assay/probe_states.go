@@ -104,7 +104,10 @@ checkpoint, the paired differences with intervals.`,
 			if len(fs) == 2 {
 				b = fs[1]
 			}
+			meter := a.layerMeter("state health", fs[0], f.view, f.layers, 1)
+			o.Progress = meter.Add
 			r, err := health.Run(cmd.Context(), fs[0], b, o)
+			meter.Close()
 			if err != nil {
 				return err
 			}

@@ -39,7 +39,10 @@ shown beside it.`,
 			return err
 		}
 		o.View, o.Layers, o.Groups, o.NoStrata, o.Seed, o.Workers = f.view, f.layers, f.groups, f.strata == "none", f.seed, f.model.threads
+		meter := a.layerMeter("screening units", fs[0], f.view, f.layers, 1)
+		o.Progress = meter.Add
 		rep, err := units.Screen(cmd.Context(), fs[0], o)
+		meter.Close()
 		if err != nil {
 			return err
 		}
@@ -91,7 +94,10 @@ the AUROC is of held-out documents.`,
 				return err
 			}
 			o.View, o.Layers, o.Groups, o.NoStrata, o.Seed, o.Workers = f.view, f.layers, f.groups, f.strata == "none", f.seed, f.model.threads
+			meter := a.layerMeter("sparse probe", fs[0], f.view, f.layers, 1)
+			o.Progress = meter.Add
 			r, err := units.Sparse(cmd.Context(), fs[0], o)
+			meter.Close()
 			if err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"assay/model/states"
 	"assay/model/states/items"
 	"assay/model/trace"
+	"assay/probes"
 
 	"github.com/spf13/pflag"
 )
@@ -171,6 +172,27 @@ func (s *stater) make(ctx context.Context, path string, seed uint64, view string
 		return "", interruptedHint(err)
 	}
 	return out, nil
+}
+
+// layerMeter shows how many layers are done; close it before printing.
+func (a *app) layerMeter(what string, s latent.States, view, layers string, times int64) *progress.Meter {
+	o := aqi.Default()
+	o.View, o.Layers = view, layers
+	return progress.NewOf(a.stderr, a.meterMode(), what, "layers", (aqi.Steps(s, o)-1)*times)
+}
+
+// sources are what states were made of, for a result: the checkpoint where one was
+// run, and the texts.
+func (s *stater) sources(f *latent.File, role, path string) []probes.Input {
+	var out []probes.Input
+	in := f.Info()
+	if path != in.Path {
+		out = append(out, probes.Input{Role: role, Path: path, Digest: in.Checkpoint})
+	}
+	if s.text != "" {
+		out = append(out, probes.Input{Role: "texts", Path: s.text, Digest: in.Text})
+	}
+	return out
 }
 
 // settle refuses flags that the arguments leave no use for.

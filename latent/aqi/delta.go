@@ -77,6 +77,7 @@ func AnalyseDelta(ctx context.Context, a, b latent.States, o Options) (*Report, 
 	if err != nil {
 		return nil, err
 	}
+	o.step()
 	var curve []*shift
 	for _, k := range ra.q.layers {
 		e := entry{strconv.Itoa(ra.q.v.Layers[k]), ra.q.v.Layers[k], geom.One(k, len(ra.q.v.Layers))}
@@ -85,6 +86,7 @@ func AnalyseDelta(ctx context.Context, a, b latent.States, o Options) (*Report, 
 			return nil, err
 		}
 		curve = append(curve, s)
+		o.step()
 	}
 	ctl, err := ra.controls(ea)
 	if err != nil {

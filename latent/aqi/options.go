@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"assay/internal/fault"
+	"assay/latent"
 )
 
 // Version is raised whenever any number of the test can change.
@@ -24,6 +25,30 @@ type Options struct {
 	Side    `json:"-"`
 	Seed    uint64 `json:"seed"`
 	Workers int    `json:"-"` // 0 = one per core; changes no number
+
+	// Progress, if not nil, is called after every layer with the layers done since
+	// the last call; Steps tells how many there will be.
+	Progress func(layers int64) `json:"-"`
+}
+
+// Steps is how many layers Progress will be told of.
+func Steps(s latent.States, o Options) int64 {
+	in := s.Info()
+	v, err := in.View(o.View)
+	if err != nil {
+		return 0
+	}
+	ks, err := in.Views[v].Pick(o.Layers)
+	if err != nil {
+		return 0
+	}
+	return int64(len(ks)) + 1
+}
+
+func (o Options) step() {
+	if o.Progress != nil {
+		o.Progress(1)
+	}
 }
 
 // Space chooses the vectors.

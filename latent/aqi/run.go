@@ -121,6 +121,7 @@ func measureAll(ctx context.Context, s latent.States, o Options, full bool) (*an
 	if a.head, err = r.measure(head); err != nil {
 		return nil, err
 	}
+	o.step()
 	for _, k := range r.q.layers {
 		e := entry{strconv.Itoa(r.q.v.Layers[k]), r.q.v.Layers[k], geom.One(k, len(r.q.v.Layers))}
 		m, err := r.measure(e)
@@ -128,6 +129,7 @@ func measureAll(ctx context.Context, s latent.States, o Options, full bool) (*an
 			return nil, err
 		}
 		a.curve = append(a.curve, m)
+		o.step()
 	}
 	if a.ctl, err = r.controls(head); err != nil {
 		return nil, err

@@ -32,6 +32,10 @@ type Options struct {
 	Groups     []string `json:"groups"`
 	Seed       uint64   `json:"seed"`
 	Workers    int      `json:"-"` // 0 = one per core; changes no number
+
+	// Progress, if not nil, is called with the layers done since the last call, of
+	// three times the layers compared.
+	Progress func(layers int64) `json:"-"`
 }
 
 // Default returns the standard comparison.
@@ -50,6 +54,12 @@ func (o Options) Validate() error {
 		return fault.Usagef("compare: moved: %v, want above 0", o.Moved)
 	}
 	return nil
+}
+
+func (o Options) step() {
+	if o.Progress != nil {
+		o.Progress(1)
+	}
 }
 
 // Report is a result with the map of CKA between layers of A (rows) and B.
@@ -186,6 +196,7 @@ func (p *pairing) run(out *Report) error {
 		if err != nil {
 			return err
 		}
+		p.o.step()
 		if err := p.layer(j, k, geom.NewCloud(x, p.o.Workers), geom.NewCloud(y, p.o.Workers), na[j], nb[j], out); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ func (p *pairing) maps(out *Report) (na, nb []geom.Neighbours, err error) {
 		if err := p.ctx.Err(); err != nil {
 			return geom.Kernel{}, nil, err
 		}
+		defer p.o.step()
 		x, y, err := p.rows(layer)
 		if err != nil {
 			return geom.Kernel{}, nil, err

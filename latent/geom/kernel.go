@@ -173,7 +173,7 @@ func Nearest(sim Dense, k, workers int) Neighbours {
 			}
 			return 0
 		})
-		idx = idx[:min(k, len(idx))]
+		idx = slices.Clone(idx[:min(k, len(idx))]) // a slice would keep all n of every row
 		slices.Sort(idx)
 		out[i] = idx
 	})

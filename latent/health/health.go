@@ -25,6 +25,8 @@ type Options struct {
 	Level  float64 `json:"level"`
 	Limits
 	Workers int `json:"-"` // 0 = one per core; changes no number
+
+	Progress func(layers int64) `json:"-"` // if not nil, called after every layer
 }
 
 // Limits decide which activations are counted.
@@ -197,6 +199,9 @@ func Run(ctx context.Context, a, b latent.States, o Options) (probes.Result, err
 		}
 		if err := decompose(sides, k, o.Workers); err != nil {
 			return probes.Result{}, err
+		}
+		if o.Progress != nil {
+			o.Progress(1)
 		}
 		var js []jacks
 		for _, s := range sides {

@@ -30,6 +30,8 @@ type ScreenOptions struct {
 	Side     aqi.Side `json:"-"`
 	Seed     uint64   `json:"seed"`
 	Workers  int      `json:"-"` // 0 = one per core; changes no number
+
+	Progress func(layers int64) `json:"-"` // if not nil, called after every layer
 }
 
 // DefaultScreen returns the standard screening.
@@ -99,6 +101,9 @@ func Screen(ctx context.Context, s latent.States, o ScreenOptions) (*ScreenRepor
 			return nil, err
 		}
 		all = append(all, picks...)
+		if o.Progress != nil {
+			o.Progress(1)
+		}
 	}
 	byInfo := func(a, b Pick) int {
 		switch {

@@ -29,6 +29,8 @@ type SparseOptions struct {
 	Side     aqi.Side `json:"-"`
 	Seed     uint64   `json:"seed"`
 	Workers  int      `json:"-"` // 0 = one per core; changes no number
+
+	Progress func(layers int64) `json:"-"` // if not nil, called after every layer
 }
 
 // DefaultSparse returns the standard probe.
@@ -96,6 +98,9 @@ func Sparse(ctx context.Context, s latent.States, o SparseOptions) (probes.Resul
 			return probes.Result{}, err
 		}
 		p.estimates(b, sc.v.Name(), sc.v.Layers[k], o)
+		if o.Progress != nil {
+			o.Progress(1)
+		}
 		if p.cv.AUROC > best {
 			best, at, few = p.cv.AUROC, sc.v.Layers[k], p.mean
 		}

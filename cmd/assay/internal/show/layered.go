@@ -6,12 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"assay/probes"
 )
-
-// layerColumns is the most figures beside each other in a table by layer.
-const layerColumns = 6
 
 // Layered writes a result whose estimates are named what@view.layer: the verdict,
 // the estimates of no single layer, then tables with one line per layer. Methods
@@ -33,7 +31,7 @@ func Layered(w io.Writer, r *probes.Result) error {
 		if e.CI != nil && strings.Contains(e.Method, "not a confidence interval") {
 			ci = fmt.Sprintf("[%s, %s] spread", Number(e.CI.Lo), Number(e.CI.Hi))
 		}
-		single = append(single, []string{e.Name, value(e.Value), ci, e.Unit})
+		single = append(single, []string{e.Name, value(e.Value), e.Unit, ci})
 	}
 	var ps []probes.PValue
 	for _, p := range r.P {
@@ -44,7 +42,7 @@ func Layered(w io.Writer, r *probes.Result) error {
 		ps = append(ps, p)
 	}
 	if len(single) > 0 {
-		_ = Table(ew, append([][]string{{"estimate", "value", "interval", "unit"}}, single...))
+		_ = Columns(ew, append([][]string{{"estimate", "value", "unit", "interval"}}, single...), Width)
 	}
 	t.write(ew)
 	tail(ew, r, ps)
@@ -73,14 +71,13 @@ type grid struct {
 	names, units []string
 	layers       []int
 	cell         map[string]string
-	wide         map[string]bool // names with an interval
 }
 
 func (g *grid) key(name string, layer int) string { return fmt.Sprint(layer, " ", name) }
 
 func (g *grid) put(name, unit string, layer int, text string) {
 	if g.cell == nil {
-		g.cell, g.wide = map[string]string{}, map[string]bool{}
+		g.cell = map[string]string{}
 	}
 	if !slices.Contains(g.names, name) {
 		g.names, g.units = append(g.names, name), append(g.units, unit)
@@ -92,20 +89,17 @@ func (g *grid) put(name, unit string, layer int, text string) {
 }
 
 func (g *grid) interval(name string, layer int, text string) {
-	g.wide[name] = true
 	g.cell[g.key(name, layer)] += " " + text
 }
 
-// write cuts the figures into tables of a readable width; one with an interval
-// counts twice.
+// write cuts the figures into tables that fit the width.
 func (g *grid) write(ew *errWriter) {
 	slices.Sort(g.layers)
 	for at := 0; at < len(g.names); {
-		end, width := at, 0
-		for end < len(g.names) && width < layerColumns {
-			width++
-			if g.wide[g.names[end]] {
-				width++
+		end, width := at, 2+len("layer")
+		for end < len(g.names) {
+			if width += 2 + g.width(end); width > Width && end > at {
+				break
 			}
 			end++
 		}
@@ -126,4 +120,13 @@ func (g *grid) write(ew *errWriter) {
 		_ = Table(ew, rows)
 		at = end
 	}
+}
+
+// width is the longest cell of a figure's column.
+func (g *grid) width(i int) int {
+	most := max(utf8.RuneCountInString(g.names[i]), utf8.RuneCountInString(g.units[i]))
+	for _, l := range g.layers {
+		most = max(most, utf8.RuneCountInString(g.cell[g.key(g.names[i], l)]))
+	}
+	return most
 }
