@@ -109,6 +109,22 @@ func TestGenerateEqualsScoring(t *testing.T) {
 	t.Logf("largest difference of a log-probability: %.2g nats", worst)
 }
 
+// Matrices in 16 bits: the scale and the gains are not in the weights.
+func TestGenerateWide16(t *testing.T) {
+	for _, name := range []string{"llama-llama3", "gemma2", "qwen3", "olmo-clip"} {
+		m := loadReference(t, name, Options{Weights: WeightsWide16})
+		ps := somePrompts(m.spec.Vocab, 4, 30)
+		gs := generate(t, m, ps, GenOptions{MaxTokens: 8})
+		for i, s := range rescored(t, m, ps, gs, ScoreOptions{}) {
+			for j := range s.Logprob {
+				if d := math.Abs(float64(s.Logprob[j] - gs[i].LogProbs[j])); d > 1e-5 || s.ArgmaxID[j] != gs[i].IDs[j] && gs[i].NearTie < 0 {
+					t.Errorf("%s prompt %d token %d: %d, scoring %d; ln p off by %v", name, i, j, gs[i].IDs[j], s.ArgmaxID[j], d)
+				}
+			}
+		}
+	}
+}
+
 // greedy.json: transformers 5.23.0, generate(do_sample=False) with left padding
 // (testdata/generate/make_generate.py).
 func TestGenerateEqualsTransformers(t *testing.T) {
