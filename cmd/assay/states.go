@@ -92,6 +92,7 @@ Spans: ` + strings.Join(states.Spans(), ", ") + `.`,
 	fl.IntVar(&f.o.Sample, "sample", 512, "units per label whose rows are kept at every layer (0 = none)")
 	fl.IntVar(&f.o.Cells, "cells", 128, "target number of cells")
 	fl.StringVar(&f.dtype, "dtype", "f32", "f32 or bf16, of rows and sample (sums are float64)")
+	fl.BoolVar(&f.o.Sameness, "sameness", false, "keep the mean cosine of pairs of positions inside each document's span")
 	fl.StringVar(&f.project, "project", "", "safetensors file of directions: store projections on them instead of rows")
 	fl.BoolVar(&f.lens, "lens", false, "read every layer with the checkpoint's own head at some positions")
 	fl.IntVar(&f.lensPositions, "lens-positions", 2000, "most positions that --lens reads")

@@ -267,6 +267,9 @@ func (e *extraction) reduce(w model.Window, t model.Tap, layer int, x model.View
 		}
 		if d.stats[i] == nil {
 			d.stats[i] = newTokenSum(e.statLayers(name))
+			if e.p.sameness {
+				d.stats[i].sameness(d.seq.lo, d.seq.hi)
+			}
 		}
 		d.stats[i].add(layer, w.Index, own, x)
 	}

@@ -55,6 +55,7 @@ type Options struct {
 	BF16          bool
 	Seed          uint64
 	Template      string      // digest of the chat template that the documents are in; "" = none
+	Sameness      bool        // with the statistics of tokens: mean cosine of pairs of positions inside each document
 	NoStats       bool        // leave out statistics of tokens
 	Project       *Directions // store projections on these instead of rows; nil = rows
 	Lens          int         // positions that the lens reads; 0 = no lens

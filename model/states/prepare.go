@@ -34,12 +34,14 @@ type Plan struct {
 	pools   []*pool // by view
 	stats   []string
 	project *Directions
-	lens    map[int][]int32 // positions by document
-	layers  int             // of the lens: 0..layers-1
-	columns []string
-	docs    int
-	from    int
-	to      int
+	// sameness: mean cosines inside documents
+	sameness bool
+	lens     map[int][]int32 // positions by document
+	layers   int             // of the lens: 0..layers-1
+	columns  []string
+	docs     int
+	from     int
+	to       int
 }
 
 // Prepare is the first pass: it checks the request, tokenizes every document and
@@ -77,6 +79,9 @@ func Prepare(in Input, taps Taps, o *Options) (*Plan, error) {
 		return nil, err
 	}
 	po := trace.PlanOptions{Cells: o.Cells, Sample: o.Sample, Keep: keep, BF16: o.BF16, Seed: o.Seed, From: o.From, To: o.To}
+	if o.NoStats && o.Sameness {
+		return nil, fault.Usagef("states: sameness is one of the statistics of tokens, which are left out")
+	}
 	if !o.NoStats {
 		for _, v := range p.views {
 			if !slices.Contains(p.stats, v.Tap) {
@@ -84,6 +89,7 @@ func Prepare(in Input, taps Taps, o *Options) (*Plan, error) {
 			}
 		}
 		po.Stats = p.stats
+		p.sameness, po.Sameness = o.Sameness, o.Sameness
 	}
 	p.project = o.Project
 	if err := p.project.plan(p.views, &po); err != nil {

@@ -207,6 +207,60 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// Mean cosines inside documents are those of the positions' own vectors, also where
+// shards are joined.
+func TestSamenessFile(t *testing.T) {
+	m := load(t, tiny)
+	in := documents(8)
+	o := options(m)
+	o.Sameness, o.Layers = true, "0,last"
+	got, _ := write(t, m, in, o)
+	same, err := got.Sameness("resid_post")
+	if err != nil || len(same) != 8*2 {
+		t.Fatalf("%v, %v", same, err)
+	}
+	o.Sameness, o.Pools = false, []string{"tokens:0,1,2"}
+	for i := range in {
+		in[i].IDs = in[i].IDs[:min(3, len(in[i].IDs))]
+	}
+	short := slices.DeleteFunc(slices.Clone(in), func(it items.Item) bool { return len(it.IDs) < 3 })
+	rows, _ := write(t, m, short, o)
+	o.Sameness, o.Pools = true, []string{"mean"}
+	again, _ := write(t, m, short, o)
+	if same, err = again.Sameness("resid_post"); err != nil {
+		t.Fatal(err)
+	}
+	for k, l := range again.Header().Of.Views[0].Layers {
+		tr, err := rows.TokenRows("resid_post", l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d := range short {
+			want := 0.0
+			for _, p := range [][2]int{{0, 1}, {0, 2}, {1, 2}} {
+				a, b := tr.X.Row(3*d+p[0]), tr.X.Row(3*d+p[1])
+				var ab, aa, bb float64
+				for c := range a {
+					ab += float64(a[c]) * float64(b[c])
+					aa += float64(a[c]) * float64(a[c])
+					bb += float64(b[c]) * float64(b[c])
+				}
+				want += ab / math.Sqrt(aa*bb) / 3
+			}
+			if g := float64(same[d*2+k]); math.Abs(g-want) > 1e-6 {
+				t.Fatalf("document %d layer %d: %v, want %v", d, l, g, want)
+			}
+		}
+	}
+	if x, err := rows.Sameness("resid_post"); x != nil || err != nil {
+		t.Errorf("a file without: %v, %v", x, err)
+	}
+	o.NoStats = true
+	if _, err := Prepare(short, m.Spec(), &o); code(err) != "usage" {
+		t.Errorf("without statistics: %v", err)
+	}
+}
+
 // Vectors of another program: [2, 2, 3] float64 by numpy 2.4
 // (np.save of np.arange(12, dtype=float).reshape(2, 2, 3)).
 func TestVectors(t *testing.T) {

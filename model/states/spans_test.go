@@ -338,6 +338,29 @@ func TestTokenSum(t *testing.T) {
 	}
 }
 
+// Sameness by hand: rows (3,4), (0,5) and (4,3) of the span have cosines .8, .96 and .6;
+// a zero vector and what is outside the span do not count; one vector has no pairs.
+func TestSameness(t *testing.T) {
+	x := model.View{Rows: 6, Width: 2, X: []float32{-1, 0, 3, 4, 0, 5, 0, 0, 4, 3, -9, 9}}
+	for _, pieces := range [][]piece{{{0, 6, 0, 6}}, {{0, 6, 3, 6}, {0, 6, 0, 3}}} {
+		s := newTokenSum([]int{2})
+		s.sameness(1, 5)
+		for i := range pieces { // the second window first
+			w := len(pieces) - 1 - i
+			s.add(2, w, pieces[len(pieces)-1-w], x)
+		}
+		if got := s.done().Same[0]; math.Abs(float64(got)-(.8+.96+.6)/3) > 1e-7 {
+			t.Errorf("%v: %v, want %v", pieces, got, (.8+.96+.6)/3)
+		}
+	}
+	s := newTokenSum([]int{2})
+	s.sameness(3, 5)
+	s.add(2, 0, piece{0, 6, 0, 6}, x)
+	if got := s.done().Same[0]; got == got {
+		t.Errorf("one vector: %v, want NaN", got)
+	}
+}
+
 // A state that is not finite names id, layer and position.
 func TestNonFinite(t *testing.T) {
 	in := list{{ID: "a", IDs: []int32{1, 2, 3}}}

@@ -24,10 +24,14 @@ type tokenSum struct {
 	first  [][]float32 // by layer: the vector at the first position
 	sq     []ordered   // by layer, over the other positions
 	stats  trace.TokenStats
+
+	lo, hi int       // span, for sameness
+	units  []ordered // by layer: the sum of the span's vectors of length 1; nil unless asked for
+	count  []int     // by layer: how many of them there are
 }
 
 // tokenSumBytes is what a document under way holds for each layer and dimension.
-const tokenSumBytes = 20
+const tokenSumBytes = 28
 
 func newTokenSum(layers []int) *tokenSum {
 	K := len(layers)
@@ -77,6 +81,50 @@ func (s *tokenSum) add(layer, index int, own piece, x model.View) {
 		s.peak(k, lo+i, x.Row(lo+i-own.begin), v)
 	}
 	s.sq[k].put(index, others)
+	if s.units != nil {
+		sum := s.units[k].room(index, x.Width)
+		for at := max(s.lo, own.lo); at < min(s.hi, own.hi); at++ {
+			if addUnit(sum, x.Row(at-own.begin)) {
+				s.count[k]++
+			}
+		}
+		s.units[k].put(index, sum)
+	}
+}
+
+// sameness asks for the mean cosine of pairs of positions in [lo, hi).
+func (s *tokenSum) sameness(lo, hi int) {
+	s.lo, s.hi = lo, hi
+	s.units, s.count = make([]ordered, len(s.layers)), make([]int, len(s.layers))
+	s.stats.Same = make([]float32, len(s.layers))
+}
+
+// addUnit adds row/|row| to sum; false for the zero vector.
+func addUnit(sum []float64, row []float32) bool {
+	ss := 0.0
+	for _, v := range row {
+		ss += float64(float64(v) * float64(v))
+	}
+	if ss == 0 {
+		return false
+	}
+	norm := math.Sqrt(ss)
+	for c, v := range row {
+		sum[c] += float64(v) / norm
+	}
+	return true
+}
+
+// meanCosine of pairs among n vectors of length 1 with the given sum.
+func meanCosine(sum []float64, n int) float32 {
+	if n < 2 {
+		return nan32()
+	}
+	ss := 0.0
+	for _, v := range sum {
+		ss += float64(v * v)
+	}
+	return float32((ss - float64(n)) / (float64(n) * float64(n-1)))
 }
 
 // peak notes the largest |x| of a row, v.
@@ -96,6 +144,9 @@ func (s *tokenSum) done() trace.TokenStats {
 	t := &s.stats
 	for k := range s.layers {
 		t.Sq[1][k] = s.sq[k].sum
+		if s.units != nil {
+			t.Same[k] = meanCosine(s.units[k].sum, s.count[k])
+		}
 		w := len(s.first[k])
 		t.Sq[0][k], t.Max[0][k], t.N6[0][k] = make([]float64, w), make([]float32, w), make([]int32, w)
 		squares(s.first[k], t.Sq[0][k], t.Max[0][k], t.N6[0][k])

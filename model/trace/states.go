@@ -95,6 +95,7 @@ type PlanIdentity struct {
 	M          int      `json:"m"`      // units per cell, before strata lower it
 	DType      string   `json:"dtype"`  // of rows and sample: F32 or BF16
 	Stats      []string `json:"stats,omitempty"`
+	Sameness   bool     `json:"sameness,omitempty"` // mean cosines inside documents beside Stats
 	LensLayers []int    `json:"lens_layers,omitempty"`
 	Directions int      `json:"directions,omitempty"`
 	// DirectionsDigest is that of the directions' values.

@@ -178,7 +178,7 @@ func (w *StatesWriter) AddStats(doc int, tap string, s TokenStats) error {
 		return fault.Usagef("trace: %s: the plan keeps no statistics of tap %q", w.path, tap)
 	}
 	v := w.layout.tapView(tap)
-	if !s.fits(len(v.Layers), v.Width) {
+	if !s.fits(len(v.Layers), v.Width) || w.plan.options.Sameness != (s.Same != nil) || s.Same != nil && len(s.Same) != len(v.Layers) {
 		return fault.Usagef("trace: %s: document %d: statistics of tap %s: want %d layers of width %d", w.path, doc, tap, len(v.Layers), v.Width)
 	}
 	for r := range 2 {
@@ -205,6 +205,9 @@ func (w *StatesWriter) AddStats(doc int, tap string, s TokenStats) error {
 		if err == nil {
 			err = w.put("doc."+name+"."+tap, i*k, appendInts(nil, x))
 		}
+	}
+	if err == nil && w.plan.options.Sameness {
+		err = w.put("doc.same."+tap, i*k, appendFloats(nil, s.Same))
 	}
 	return w.fail(err)
 }

@@ -172,6 +172,9 @@ func (l *layout) docTensors(add addTensor) {
 		for _, name := range []string{"max_pos", "max_dim", "massive"} {
 			add("I32", "doc."+name+"."+tap, l.docs, k)
 		}
+		if l.plan.Sameness {
+			add("F32", "doc.same."+tap, l.docs, k)
+		}
 	}
 }
 

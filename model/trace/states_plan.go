@@ -23,6 +23,9 @@ type PlanOptions struct {
 	// Stats are taps whose activations over tokens are summed per dimension
 	// (AddStats), at the layers of the tap's first view.
 	Stats []string
+	// Sameness keeps, beside Stats, the mean cosine of pairs of positions inside
+	// each document (TokenStats.Same).
+	Sameness bool
 	// LensLayers and Lens are the positions at which the checkpoint's own head
 	// reads every layer (AddLens).
 	LensLayers []int
@@ -111,6 +114,9 @@ func (p *StatesPlan) checkOptions() error {
 		return fault.Usagef("trace: states: projections are kept instead of rows, and rows of layers %v are asked for", o.Keep)
 	case len(o.Lens) > 0 && len(o.LensLayers) == 0 || !ascending(o.LensLayers):
 		return fault.Usagef("trace: states: %d lens positions at layers %v, want ascending layers", len(o.Lens), o.LensLayers)
+	}
+	if o.Sameness && len(o.Stats) == 0 {
+		return fault.Usagef("trace: states: sameness goes with statistics of tokens, and none are planned")
 	}
 	for i, tap := range o.Stats {
 		if slices.Contains(o.Stats[:i], tap) || p.tapView(tap) < 0 {
@@ -412,7 +418,7 @@ func (p *StatesPlan) Identity() PlanIdentity {
 		keep = []int{}
 	}
 	return PlanIdentity{Docs: len(p.Docs), Seed: p.Seed, Cells: p.options.Cells, Sample: p.options.Sample, Keep: keep, M: p.m, DType: dtype,
-		Stats: p.options.Stats, LensLayers: p.options.LensLayers, Directions: p.options.Directions, DirectionsDigest: p.options.DirectionsDigest, Digest: p.digest}
+		Stats: p.options.Stats, Sameness: p.options.Sameness, LensLayers: p.options.LensLayers, Directions: p.options.Directions, DirectionsDigest: p.options.DirectionsDigest, Digest: p.digest}
 }
 
 // Warnings about the documents: equal texts under two ids.

@@ -181,6 +181,9 @@ type TokenStats struct {
 	// activations.
 	Peak              []float32
 	Pos, Dim, Massive []int32
+	// Same is the mean cosine of pairs of the span's positions, NaN for fewer than
+	// two vectors that are not zero; nil unless PlanOptions.Sameness.
+	Same []float32
 }
 
 // tapSums are the accumulators of one tap's statistics.

@@ -42,6 +42,18 @@ func (s *States) Peaks(tap string) (*Peaks, error) {
 	return p, nil
 }
 
+// Sameness returns, documents x layers of the tap's statistics, the mean cosine of pairs
+// of positions inside each document's span: (|sum u|^2 - T) / (T (T-1)) over the T
+// vectors that are not zero, u = x/|x|; NaN where T < 2. It is nil if not kept.
+func (s *States) Sameness(tap string) ([]float32, error) {
+	v, ok := s.tap(tap)
+	if !ok || !s.s.header.Of.Plan.Sameness {
+		return nil, nil
+	}
+	b, err := s.need("doc.same."+tap, "F32", len(s.docs.ID), len(v.Layers))
+	return viewFloats(b), err
+}
+
 // TokenSums are sums over tokens at one layer; row 0 is the first position of the
 // windows, row 1 all others, each of the tap's width.
 type TokenSums struct {
