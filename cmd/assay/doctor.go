@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"assay/cmd/assay/internal/progress"
 	"assay/cmd/assay/internal/selftest"
 	"assay/cmd/assay/internal/show"
 	"assay/internal/fault"
@@ -17,17 +18,21 @@ func newDoctor(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check that this machine and binary compute what they should",
 		Long: `doctor needs no files. It checks the build, the processor, the backend, the
-tokenizer library, embedded checkpoints against float64 values of transformers
-(in small and large batches, on one thread and on all), the statistics against
-other programs, and that files can be written. Exit code 1 when a check fails.`,
+tokenizer library, embedded checkpoints of every family against float64 values of
+transformers (two of them in small and large batches, on one thread and on all), the
+statistics against other programs, and that files can be written. Exit code 1 when a
+check fails.`,
 		Example: "  assay doctor\n  assay doctor --backend xla:/opt/pjrt/pjrt_c_api_cuda_plugin.so --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := thisBuild()
-			checks := selftest.Run(cmd.Context(), selftest.Options{Backend: backend, Tags: b.Tags, Experiment: b.Experiment})
+			meter := progress.NewOf(a.stderr, a.meterMode(), "doctor", "checks", selftest.Steps)
+			defer meter.Close()
+			checks := selftest.Run(cmd.Context(), selftest.Options{Progress: func(string) { meter.Add(1) }, Backend: backend, Version: b.Program + " " + b.Version, Commit: b.Commit, Tags: b.Tags, Experiment: b.Experiment})
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
+			meter.Close()
 			if err := a.print(checks, func(w io.Writer) error { return showChecks(w, checks) }); err != nil {
 				return err
 			}

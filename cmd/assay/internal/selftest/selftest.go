@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"assay/model"
@@ -34,11 +35,17 @@ type Check struct {
 
 // Options of Run.
 type Options struct {
-	Backend    string   // as --backend
+	Backend    string // as --backend
+	Version    string
+	Commit     string
 	Tags       []string // build tags of this binary
 	Experiment string
+	Temp       string // folder to try; "" = the system's
 	Progress   func(what string)
 }
+
+// Steps is how many times Run calls Progress.
+const Steps = 9
 
 // Run performs every check in order; it never returns early except when ctx ends.
 func Run(ctx context.Context, o Options) []Check {
@@ -47,8 +54,8 @@ func Run(ctx context.Context, o Options) []Check {
 		name string
 		run  func(ctx context.Context, o *Options) []Check
 	}{
-		{"build", checkBuild}, {"processor", checkProcessor}, {"backend", checkBackend}, {"tokenizer library", checkTokenizer},
-		{"golden checkpoints", checkGolden}, {"statistics", checkStatistics}, {"temporary folder", checkFolder},
+		{"build", checkBuild}, {"processor", checkProcessor}, {"backend", checkBackend}, {"gpu", checkGPU}, {"tokenizer library", checkTokenizer},
+		{"golden checkpoints", checkGolden}, {"every family", checkFamilies}, {"statistics", checkStatistics}, {"temporary folder", checkFolder},
 	}
 	for _, s := range steps {
 		if ctx.Err() != nil {
@@ -69,9 +76,9 @@ func one(name, status, hint, format string, args ...any) []Check {
 func checkBuild(_ context.Context, o *Options) []Check {
 	tags := strings.Join(o.Tags, ",")
 	if !model.SIMD {
-		return one("build", Warn, "build with make, which sets GOEXPERIMENT=simd", "%s, tags [%s], without GOEXPERIMENT=simd: the CPU path is about 17 times slower", runtime.Version(), tags)
+		return one("build", Warn, "build with make, which sets GOEXPERIMENT=simd", "%s (%s), %s, tags [%s], without GOEXPERIMENT=simd: the CPU path is about 17 times slower", o.Version, o.Commit, runtime.Version(), tags)
 	}
-	return one("build", OK, "", "%s, tags [%s], experiment %s", runtime.Version(), tags, o.Experiment)
+	return one("build", OK, "", "%s (%s), %s, tags [%s], experiment %s", o.Version, o.Commit, runtime.Version(), tags, o.Experiment)
 }
 
 func checkProcessor(context.Context, *Options) []Check {
@@ -115,6 +122,17 @@ func checkBackend(_ context.Context, o *Options) []Check {
 	return one("backend", OK, "", "%s", desc)
 }
 
+// checkGPU says whether a GPU could be used; a named plugin is checkBackend's.
+func checkGPU(_ context.Context, o *Options) []Check {
+	switch {
+	case strings.HasPrefix(o.Backend, "xla:"):
+		return one("gpu", OK, "", "the plugin that --backend names is in use, TF32 off; none is ever downloaded")
+	case slices.Contains(o.Tags, "xla"):
+		return one("gpu", Warn, "name a PJRT plugin with --backend xla:/absolute/path/of/plugin.so to check it", "XLA is built in, no plugin is named: checkpoints run on the processor")
+	}
+	return one("gpu", Warn, "build with make xla to use a GPU", "XLA is not built in (build tag xla): checkpoints run on the processor")
+}
+
 func checkTokenizer(context.Context, *Options) []Check {
 	const name = "tokenizer library"
 	if !tokenize.Available {
@@ -144,33 +162,47 @@ func checkTokenizer(context.Context, *Options) []Check {
 	return one(name, OK, "", "the golden text gives the ids of tokenizers 0.23.3")
 }
 
-// checkFolder proves that a result file can be written the way commands do.
-func checkFolder(context.Context, *Options) []Check {
-	const name = "temporary folder"
-	dir, err := os.MkdirTemp("", "assay-doctor-")
+// checkFolder proves that a result file can be written the way commands do: under
+// another name, locked, synced and renamed.
+func checkFolder(_ context.Context, o *Options) []Check {
+	const name, hint = "temporary folder", "set TMPDIR to a folder that can be written"
+	base := o.Temp
+	if base == "" {
+		base = os.TempDir()
+	}
+	dir, err := os.MkdirTemp(base, "assay-doctor-")
 	if err != nil {
-		return one(name, Fail, "set TMPDIR to a folder that can be written", "%v", err)
+		return one(name, Fail, hint, "%v", err)
 	}
 	defer os.RemoveAll(dir)
 	from, to := filepath.Join(dir, "a.partial"), filepath.Join(dir, "a")
-	f, err := os.Create(from)
-	if err == nil {
-		_, err = f.WriteString("assay")
-		if e := f.Sync(); err == nil {
-			err = e
-		}
+	if err := writeLocked(from); err != nil {
+		return one(name, Fail, hint, "%v", err)
+	}
+	if err := os.Rename(from, to); err != nil {
+		return one(name, Fail, hint, "%v", err)
+	}
+	if b, err := os.ReadFile(to); err != nil || string(b) != "assay" {
+		return one(name, Fail, hint, "read back %q: %v", b, err)
+	}
+	return one(name, OK, "", "write, lock, sync and rename work in %s", base)
+}
+
+func writeLocked(path string) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
 		if e := f.Close(); err == nil {
 			err = e
 		}
+	}()
+	if err := lockFile(f); err != nil {
+		return fmt.Errorf("lock: %w", err)
 	}
-	if err == nil {
-		err = os.Rename(from, to)
+	if _, err := f.WriteString("assay"); err != nil {
+		return err
 	}
-	if b, e := os.ReadFile(to); err == nil && (e != nil || string(b) != "assay") {
-		err = fmt.Errorf("read back %q: %w", b, e)
-	}
-	if err != nil {
-		return one(name, Fail, "set TMPDIR to a folder that can be written", "%v", err)
-	}
-	return one(name, OK, "", "write, sync and rename work in %s", os.TempDir())
+	return f.Sync()
 }
