@@ -399,7 +399,13 @@ func (f *weatFlags) run(ctx context.Context, args []string) error {
 					return err
 				}
 				if f.matched > 0 && sc.Undefined == "" {
-					if sc.Matched, err = r.matchedNull(sc, v, f.matched, f.o.Seed); err != nil {
+					m, err := r.matchedNull(sc, v, f.matched, f.o.Seed)
+					switch ft := fault.As(err); {
+					case err == nil:
+						sc.Matched = m
+					case ft != nil && ft.Code == "too-few": // a word like no other: the rest of the run stands
+						sc.Notes = append(sc.Notes, weat.Note{Code: "no-controls", Text: err.Error()})
+					default:
 						return err
 					}
 				}

@@ -32,11 +32,13 @@
 // and the related measures RND, ECT, MAC, RIPA and RNSB as defined by their
 // papers and by dccuchile/wefe; none of these last has a valid p-value.
 //
-// Warning codes: words-lost, words-cut, words-mapped, duplicate-vector, overlap,
+// Warning codes: words-lost, words-cut, words-mapped, overlap,
 // underpowered (the smallest possible p exceeds alpha), saturated (d within 5 %
 // of its bound), confounded (the sets differ in length, pieces or frequency),
 // piece-imbalance, not-robust (sign differs between variants), not-centred
 // (variants were not computed), attr-fragile (relabelling attributes gives p
 // above alpha), one-word-decides, few-contexts (under 5), tied-embeddings,
-// ties, mc-floor, undefined.
+// ties, mc-floor, undefined; from where vectors come from: duplicate-vector,
+// piece-mismatch, centred-on-run (variants depend on what else is in the run),
+// no-controls (too few words to match with).
 package weat

@@ -30,8 +30,9 @@ type golden struct {
 				Last int
 			}
 		}
-		Input map[string]struct{ D float64 }
-		Ctx   map[string]map[string]struct{ D float64 }
+		Input  map[string]struct{ D float64 }
+		Output map[string]struct{ D float64 }
+		Ctx    map[string]map[string]struct{ D float64 }
 	}
 }
 
@@ -77,10 +78,14 @@ func loadOne(t *testing.T, name string) (g golden, m *model.Model, tok scripted,
 		tok.ids[" "+w], tok.ids[w] = e.Pieces, []int32{}
 		tok.text[fmt.Sprint(e.Pieces)] = " " + w
 		for i, c := range e.Contexts {
-			if name == "bert" {
+			switch name {
+			case "bert": // [CLS] and [SEP]
 				last := len(c.IDs) - 1
 				a = around{c.IDs[:1], c.IDs[last:]}
 				c.IDs = c.IDs[1:last]
+			case "llama-mha": // BOS
+				a = around{prefix: c.IDs[:1]}
+				c.IDs = c.IDs[1:]
 			}
 			text := strings.Replace(g.Templates[i], "{w}", w, 1)
 			before := int64(len(text) - len(w) - 1)
@@ -126,10 +131,10 @@ func effect(t *testing.T, sc weat.Scores, err error) float64 {
 	return weat.Sizes(x, y).D
 }
 
-// d in the embedding matrix and at every layer of a decoder and an encoder, in
-// three variants, is that of transformers to 1e-5.
+// d in the token matrices and at every layer of decoders and an encoder, in three
+// variants, is that of transformers to 1e-5.
 func TestAgainstTransformers(t *testing.T) {
-	for _, name := range []string{"gpt2", "bert"} {
+	for _, name := range []string{"gpt2", "bert", "llama-mha", "gpt_neox-parallel", "qwen2"} {
 		t.Run(name, func(t *testing.T) { against(t, name) })
 	}
 }
@@ -163,6 +168,11 @@ func against(t *testing.T, name string) {
 		if d := effect(t, sc, err); math.Abs(d-want.Input[string(v)].D) > 1e-9 {
 			t.Errorf("input %s: d %.12f, want %.12f", v, d, want.Input[string(v)].D)
 		}
+		if w, ok := want.Output[string(v)]; ok {
+			if d := matrix(t, m, "output", tok, test, v); math.Abs(d-w.D) > 1e-9 {
+				t.Errorf("output %s: d %.12f, want %.12f", v, d, w.D)
+			}
+		}
 		for _, l := range read.Layers {
 			st := states[l]
 			if shift, err = weat.WordShift(st, words, v); err != nil {
@@ -175,6 +185,25 @@ func against(t *testing.T, name string) {
 			}
 		}
 	}
+}
+
+// matrix returns d in a token matrix.
+func matrix(t *testing.T, m *model.Model, kind string, tok scripted, test weat.Test, v weat.Variant) float64 {
+	t.Helper()
+	src, err := embed.NewWords(m, kind, tok, embed.Spaced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shift, err := weat.ShiftOf(src, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp, err := weat.NewEmbedding(src, weat.PoolMean, shift)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := weat.Score(test, sp, weat.DefaultLoss())
+	return effect(t, sc, err)
 }
 
 func TestRefusals(t *testing.T) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make context.json: association tests inside two small checkpoints, an encoder and a decoder, computed with transformers and numpy.
+"""Make context.json: association tests inside small checkpoints, an encoder and decoders, computed with transformers and numpy.
 
     python make_context.py ../reference context.json
 
@@ -43,9 +43,11 @@ def variants(rows):
 def main(reference, out):
     doc = {"about": f"Association tests inside an encoder and a decoder of ../reference, made by make_context.py with torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}, numpy {np.__version__}",
            "sets": SETS, "templates": TEMPLATES, "models": {}}
-    for name, blocks, matrix in (("gpt2", "transformer.h", "transformer.wte"), ("bert", "bert.encoder.layer", "bert.embeddings.word_embeddings")):
+    for name, blocks, matrix in (("gpt2", "transformer.h", "transformer.wte"), ("bert", "bert.encoder.layer", "bert.embeddings.word_embeddings"),
+                                 ("llama-mha", "model.layers", "model.embed_tokens"), ("gpt_neox-parallel", "gpt_neox.layers", "gpt_neox.embed_in"),
+                                 ("qwen2", "model.layers", "model.embed_tokens")):
         tok = transformers.AutoTokenizer.from_pretrained(f"{reference}/{name}")
-        cls = transformers.AutoModelForCausalLM if name == "gpt2" else transformers.AutoModelForMaskedLM
+        cls = transformers.AutoModelForMaskedLM if name == "bert" else transformers.AutoModelForCausalLM
         model = cls.from_pretrained(f"{reference}/{name}", attn_implementation="eager").double().eval()
         emb = model.get_submodule(matrix).weight.detach().numpy()
         words = [w for k in "XYAB" for w in SETS[k]]
@@ -80,11 +82,14 @@ def main(reference, out):
             folded = emb * gain
             entry["folded"] = {vname: weat({w: np.mean([f(folded[i]) for i in entry["words"][w]["pieces"]], 0) for w in words}) for vname, f in variants(folded)}
             entry["bare"] = {vname: weat({w: np.mean([f(emb[i]) for i in bare[w]], 0) for w in words}) for vname, f in variants(emb)}
+        if name not in ("gpt2", "bert"):
+            head = model.get_output_embeddings().weight.detach().numpy()
+            entry["output"] = {vname: weat({w: np.mean([f(head[i]) for i in entry["words"][w]["pieces"]], 0) for w in words}) for vname, f in variants(head)}
         for k in states:
             mean = {w: np.mean(v, 0) for w, v in states[k].items()}
             entry["ctx"][str(k)] = {vname: weat({w: f(mean[w]) for w in words}) for vname, f in variants([mean[w] for w in words])}
         # The states of the first block, so that the aggregation can be tested without a model.
-        for w in words:
+        for w in words if name in ("gpt2", "bert") else ():
             entry["words"][w]["states0"] = [[float(f"{x:.9g}") for x in v] for v in states[0][w]]
         doc["models"][name] = entry
     with open(out, "w") as f:
