@@ -89,8 +89,10 @@ func tokenizerPath(ck *weights.Checkpoint) string {
 // check refuses flags that ask for half of something.
 func (p *pairFlags) check() error {
 	switch {
-	case p.messages == "" && p.chat.template != "":
-		return fault.Usagef("--template: want --messages too: the field that holds the chat")
+	case p.messages != "" && (p.prompt != "" || p.response != ""):
+		return fault.Usagef("--messages: found --prompt-field or --response-field too, want one of them")
+	case p.messages == "" && p.prompt == "" && p.response == "" && p.chat.template != "":
+		return fault.Usagef("--template: want --messages too, the field that holds the chat, or --prompt-field and --response-field")
 	case p.messages != "" && p.chat.template == "":
 		return fault.Usagef("--messages: want --template auto, or the file of a chat template")
 	}
@@ -106,7 +108,7 @@ func (p *pairFlags) fields(o text.Options) text.Options {
 // wrap makes documents of chats where the rows are such. Special tokens are then
 // read in the rendered text, which holds its own BOS: bos "auto" adds none.
 func (p *pairFlags) wrap(in *text.Source, ckpt string, m *modelFlags, bos *string) (score.Input, error) {
-	if p.messages == "" {
+	if p.chat.template == "" {
 		return in, nil
 	}
 	file, err := m.tokenizerFile(ckpt)

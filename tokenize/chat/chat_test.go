@@ -172,6 +172,15 @@ func TestResponses(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
+	src, err = text.Open(write(t, `{"id":"a","prompt":"Q","response":"A."}`+"\n"), text.Options{Text: "response", Context: "prompt"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for d, err := range (chat.Responses{Source: src, Template: tm}).Docs() {
+		if err != nil || d.Context != "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n" || d.Text != "A." {
+			t.Errorf("a pair: %+v %v", d, err)
+		}
+	}
 	src, err = text.Open(write(t, `{"id":"a","messages":[{"role":"user","content":"Q"}]}`+"\n"), text.Options{Messages: "messages"})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,8 @@ type Source interface {
 
 // Responses turns rows of chats into documents whose text is the content of the
 // last message, which must be the assistant's, and whose context is all that the
-// template puts before it. What the template puts behind it is dropped. So the
+// template puts before it. A row without turns is a chat of two: its context is the
+// user's message, its text the assistant's. What the template puts behind it is dropped. So the
 // tokens of the response alone are scored.
 type Responses struct {
 	Source   Source
@@ -30,6 +31,12 @@ func (r Responses) Len() int { return r.Source.Len() }
 // Docs yields the documents.
 func (r Responses) Docs() iter.Seq2[text.Doc, error] {
 	return each(r.Source, func(d *text.Doc) error {
+		if d.Turns == nil {
+			if !d.HasContext {
+				return fault.Inputf("messages", "found no prompt, want one before the response")
+			}
+			d.Turns = []Message{{Role: "user", Content: d.Context}, {Role: "assistant", Content: d.Text}}
+		}
 		last := len(d.Turns) - 1
 		if role := d.Turns[last].Role; role != "assistant" {
 			return fault.Inputf("messages", "the last message is of role %q, want assistant: its content is what is scored", role)
