@@ -119,7 +119,7 @@ type genLine struct {
 	K      int     `json:"k"`
 	ID     string  `json:"id"`
 	Text   *string `json:"text"`
-	// The first and the last line of a file that assay generate wrote.
+	// First and last line of "assay generate".
 	Assay json.RawMessage `json:"assay"`
 	End   json.RawMessage `json:"end"`
 }
@@ -132,8 +132,10 @@ func ReadGens(r io.Reader) (gens []Gen, skipped int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	open := false // a header was read, its end was not
 	for i, l := range lines {
 		if l.Assay != nil || l.End != nil {
+			open = l.Assay != nil
 			continue
 		}
 		if l.Text == nil {
@@ -152,6 +154,9 @@ func ReadGens(r io.Reader) (gens []Gen, skipped int, err error) {
 			return nil, 0, fault.Inputf("malformed", "ghost: generations:%d: found secret %d, k %d, want secret >= 0, k >= 1", i+1, g.Secret, g.K)
 		}
 		gens = append(gens, g)
+	}
+	if open {
+		return nil, 0, fault.Retryf("truncated", "ghost: generations: the last line is missing after line %d", len(lines)).Hint("\"assay generate --resume\" goes on")
 	}
 	return gens, skipped, nil
 }

@@ -58,6 +58,12 @@ func TestRecallPrompts(t *testing.T) {
 	if !slices.Equal(out.Rows[1].Hits, []int{3}) || len(out.Rows[0].Hits) != 0 {
 		t.Errorf("hits %v and %v, want none and [3]", out.Rows[0].Hits, out.Rows[1].Hits)
 	}
+	if _, _, err := ReadGens(strings.NewReader(`{"assay":{}}` + "\n" + lines.String())); fault.As(err) == nil || fault.As(err).Class != fault.Retry {
+		t.Errorf("a file without its last line: %v", err)
+	}
+	if g, _, err := ReadGens(strings.NewReader(`{"assay":{}}` + "\n" + lines.String() + `{"end":{"records":8}}` + "\n")); err != nil || len(g) != 8 {
+		t.Errorf("a file of generate: %d, %v", len(g), err)
+	}
 	for name, in := range map[string]string{"no text": `{"id":"r0/1/0"}`, "k 0": `{"id":"r0/0/0","text":""}`, "cut": `{"id":`} {
 		if _, _, err := ReadGens(strings.NewReader(in)); fault.As(err) == nil || fault.As(err).Class != fault.Input {
 			t.Errorf("%s: %v, want an input fault", name, err)

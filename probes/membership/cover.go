@@ -122,25 +122,31 @@ func Cover(texts []CoverText, gens map[string][]string) (Table, error) {
 
 // ReadGenerations reads generated texts by request id: one JSON object a line with id
 // and text; further fields are the generator's own. Several lines of one id are samples.
+// The first and last lines of "assay generate" are read too: without the last one the
+// file was cut off.
 func ReadGenerations(r io.Reader) (map[string][]string, error) {
 	br := bufio.NewReader(r)
 	out := make(map[string][]string)
+	open := false // a header was read, its end was not
 	for n := 1; ; n++ {
 		line, err := br.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fault.Retryf("io", "membership: generations: %w", err)
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
+			if err != nil && open {
+				return nil, fault.Retryf("truncated", "membership: generations: the last line is missing after line %d", n-1).Hint("\"assay generate --resume\" goes on")
+			}
 			if err != nil {
 				return out, nil
 			}
 			return nil, fault.Inputf("malformed", "membership: generations:%d: found an empty line", n)
 		}
 		var g struct {
-			ID   string  `json:"id"`
-			Text *string `json:"text"`
-			// The first and the last line of a file that assay generate wrote.
-			Assay, End json.RawMessage
+			ID    string          `json:"id"`
+			Text  *string         `json:"text"`
+			Assay json.RawMessage `json:"assay"`
+			End   json.RawMessage `json:"end"`
 		}
 		if !utf8.Valid(line) {
 			return nil, fault.Inputf("malformed", "membership: generations:%d: found invalid UTF-8", n)
@@ -149,6 +155,7 @@ func ReadGenerations(r io.Reader) (map[string][]string, error) {
 			return nil, fault.Inputf("malformed", "membership: generations:%d: %w", n, e)
 		}
 		if g.Assay != nil || g.End != nil {
+			open = g.Assay != nil
 			continue
 		}
 		if g.ID == "" || g.Text == nil {

@@ -72,6 +72,13 @@ func TestReadGenerations(t *testing.T) {
 	if err != nil || len(g["a"]) != 2 {
 		t.Fatal(g, err)
 	}
+	const head, line, end = `{"assay":{"schema":"assay.gens/1"}}`, `{"id":"a","sample":0,"ids":[1],"text":"x","stop":"eos","near_tie":-1}`, `{"end":{"records":1,"content":"00"}}`
+	if g, err := ReadGenerations(strings.NewReader(head + "\n" + line + "\n" + end + "\n")); err != nil || len(g) != 1 {
+		t.Errorf("a file of generate: %v, %v", g, err)
+	}
+	if _, err := ReadGenerations(strings.NewReader(head + "\n" + line + "\n")); fault.As(err) == nil || fault.As(err).Class != fault.Retry {
+		t.Errorf("cut off: %v", err)
+	}
 	for name, in := range map[string]string{"no id": `{"text":"x"}`, "no text": `{"id":"x"}`, "cut": `{"id":`, "empty line": "\n{}", "utf8": "{\"id\":\"\xff\",\"text\":\"\"}", "array": "[]"} {
 		if _, err := ReadGenerations(strings.NewReader(in)); fault.As(err) == nil || fault.As(err).Class != fault.Input {
 			t.Errorf("%s: %v, want an input fault", name, err)
