@@ -144,12 +144,24 @@ func (f *perplexityFlags) sample(ctx context.Context, path string, p window.Poli
 		return scoredSample{}, err
 	}
 	defer r.Close()
-	s, err := perplexity.FromTrace(r, perplexity.Read{Rows: r.Need("logprob") == nil})
+	s, err := perplexity.FromTrace(r, f.reading(r))
 	out := scoredSample{Sample: s}
 	for _, w := range r.Header().Made.Warnings {
 		out.warnings = append(out.warnings, probes.Warning{Code: w.Code, Text: w.Text})
 	}
 	return out, err
+}
+
+// reading says what of a trace the flags need: its token rows for contexts, covered
+// bytes and a lone document's windows; whole documents where rows, groups or a second
+// trace are asked for; else a few bytes of each document.
+func (f *perplexityFlags) reading(r *trace.Reader) perplexity.Read {
+	rows := f.o.By == "ctx" || f.o.Cover == "scored" || r.Header().Counts.Status[trace.StatusOK] == 1
+	jack := f.o.CI == "" || f.o.CI == perplexity.Jackknife || f.o.CI == perplexity.None
+	return perplexity.Read{
+		Rows: rows && r.Need("logprob") == nil,
+		Lean: !f.all && f.rows == "" && f.vs == "" && f.unitsFrom == "" && f.o.By == "" && jack,
+	}
 }
 
 // beside scores one text under every policy that the checkpoint can follow.

@@ -33,7 +33,7 @@ func Compare(a, b Sample, o Options) (probes.Result, error) {
 	if err != nil {
 		return probes.Result{}, err
 	}
-	j := &job{s: a, o: o, use: ua, where: a.where()}
+	j := &job{s: a, o: o, use: pool{units: ua}, where: a.where()}
 	dup := 0
 	j.of, j.n, dup = clusters(ua)
 	if dup > 0 {

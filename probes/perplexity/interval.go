@@ -151,11 +151,16 @@ type ratio struct {
 }
 
 // gather sums a and u over clusters.
-func gather(units []Unit, of []int32, n int, a, u func(*Unit) float64, what string) ratio {
+// A nil of makes every document its own cluster.
+func gather(use *pool, of []int32, n int, a, u func(*Unit) float64, what string) ratio {
 	r := ratio{a: make([]float64, n), u: make([]float64, n), what: what, scale: 1}
-	for i := range units {
-		r.a[of[i]] += a(&units[i])
-		r.u[of[i]] += u(&units[i])
+	for i := range use.len() {
+		k, x := i, use.at(i)
+		if of != nil {
+			k = int(of[i])
+		}
+		r.a[k] += a(x)
+		r.u[k] += u(x)
 	}
 	return r
 }

@@ -105,9 +105,11 @@ func defined(x float64) *float64 {
 type job struct {
 	s     Sample
 	o     Options
-	use   []Unit // scored
+	use   pool // scored
+	sums  totals
 	of    []int32
 	n     int
+	docs  int // scored or not
 	what  string
 	lone  []Block // blocks of a lone document
 	where string
@@ -120,6 +122,9 @@ func Run(s Sample, o Options) (probes.Result, error) {
 		return probes.Result{}, err
 	}
 	j := &job{s: s, o: o.withDefaults(), where: s.where()}
+	if s.packed != nil && (j.o.By == "group" || j.o.CI == Percentile || j.o.CI == BCa) {
+		return probes.Result{}, fault.Usagef("perplexity: a sample read lean has no groups and no bootstrap")
+	}
 	if err := j.load(); err != nil {
 		return probes.Result{}, err
 	}
@@ -157,38 +162,28 @@ func (j *job) add(name string, v float64, unit string, ci *probes.CI, method str
 }
 
 func (j *job) load() error {
-	status := make(map[string]int)
-	used := 0
-	for i := range j.s.Units {
-		u := &j.s.Units[i]
-		status[u.Status]++
-		if v := u.Nats + u.Tokens; math.IsNaN(v) || math.IsInf(v, 0) {
-			return fault.Inputf("nonfinite", "perplexity: document %q: found %v nats and %v tokens, want finite numbers", u.ID, u.Nats, u.Tokens)
-		}
-		if scored(u) {
-			used++
-		}
+	status, docs := make(map[string]int), len(j.s.Units)
+	if p := j.s.packed; p != nil {
+		j.use, j.sums, status, docs = pool{packed: p}, p.sums, p.status, p.docs
+	} else if err := j.pick(status); err != nil {
+		return err
 	}
-	if j.use = j.s.Units; used < len(j.use) {
-		j.use = make([]Unit, 0, used)
-		for i := range j.s.Units {
-			if scored(&j.s.Units[i]) {
-				j.use = append(j.use, j.s.Units[i])
-			}
-		}
-	}
-	if len(j.use) == 0 {
-		return fault.Inputf("empty", "perplexity: found no scored token in %d documents (%s), want at least one", len(j.s.Units), words(status)).
+	if j.use.len() == 0 {
+		return fault.Inputf("empty", "perplexity: found no scored token in %d documents (%s), want at least one", docs, words(status)).
 			Hint("use policy full for short texts")
 	}
-	if d := len(j.s.Units) - len(j.use); d > 0 {
-		j.warn("docs-unscored", "%d of %d documents have no score (%s) and are in no sum", d, len(j.s.Units), words(status))
+	j.docs = docs
+	if d := docs - j.use.len(); d > 0 {
+		j.warn("docs-unscored", "%d of %d documents have no score (%s) and are in no sum", d, docs, words(status))
 	}
 	dup := 0
-	j.of, j.n, dup = clusters(j.use)
-	j.what = "documents"
-	for _, u := range j.use {
-		if u.Group != "" {
+	if j.what = "documents"; j.s.packed != nil { // every document its own unit
+		j.n = j.use.len()
+	} else {
+		j.of, j.n, dup = clusters(j.use.units)
+	}
+	for i := range j.use.units {
+		if j.use.units[i].Group != "" {
 			j.what = "groups"
 		}
 	}
@@ -197,7 +192,7 @@ func (j *job) load() error {
 	}
 	if j.n == 1 {
 		j.lone = blocks(j.s.Blocks)
-		if len(j.use) > 1 {
+		if j.use.len() > 1 {
 			j.lone = nil
 		}
 		j.warn("one-document", "one unit of text: intervals show how the cost varies within this text only")
@@ -209,33 +204,49 @@ func (j *job) load() error {
 	return nil
 }
 
+// pick takes the scored units, counts the others by status and adds up.
+func (j *job) pick(status map[string]int) error {
+	used := 0
+	for i := range j.s.Units {
+		u := &j.s.Units[i]
+		status[u.Status]++
+		if v := u.Nats + u.Tokens; math.IsNaN(v) || math.IsInf(v, 0) {
+			return fault.Inputf("nonfinite", "perplexity: document %q: found %v nats and %v tokens, want finite numbers", u.ID, u.Nats, u.Tokens)
+		}
+		if scored(u) {
+			used++
+		}
+	}
+	if j.use.units = j.s.Units; used < len(j.s.Units) {
+		j.use.units = make([]Unit, 0, used)
+		for i := range j.s.Units {
+			if scored(&j.s.Units[i]) {
+				j.use.units = append(j.use.units, j.s.Units[i])
+			}
+		}
+	}
+	for i := range j.use.units {
+		j.sums.add(&j.use.units[i])
+	}
+	return nil
+}
+
 // loop: the documented transformers loop has its own average and no other units.
 func (j *job) loop() bool { return j.s.Policy.Name == "hf-stride-doc" }
 
 func (j *job) half() bool { return strings.HasPrefix(j.s.Policy.Name, "llamacpp") }
 
 func (j *job) coverage() {
-	partial, scored, total, tiny, many := 0, 0.0, 0.0, 0, false
-	for _, u := range j.use {
-		if u.Total > 0 && u.Tokens < .99*u.Total {
-			partial++
-		}
-		if u.Total < 16 {
-			tiny++
-		}
-		scored += u.Tokens
-		total += u.Total
-		many = many || u.Windows > 1
+	t, n := &j.sums, j.use.len()
+	if t.partial > 0 && t.all > 0 {
+		j.warn("partial-coverage", "%d of %d documents have more than 1 %% of their tokens unscored (%.1f %% overall): word and byte figures are lower bounds", t.partial, n, 100*(1-t.tokens/t.all))
 	}
-	if partial > 0 && total > 0 {
-		j.warn("partial-coverage", "%d of %d documents have more than 1 %% of their tokens unscored (%.1f %% overall): word and byte figures are lower bounds", partial, len(j.use), 100*(1-scored/total))
-	}
-	if float64(tiny) > .1*float64(len(j.use)) {
-		j.warn("short-document", "%d of %d documents have fewer than 16 tokens", tiny, len(j.use))
+	if float64(t.tiny) > .1*float64(n) {
+		j.warn("short-document", "%d of %d documents have fewer than 16 tokens", t.tiny, n)
 	}
 	switch j.s.Policy.Name {
 	case "full", "hf-stride", "hf-stride-doc", "mimir", "gptq", "oren":
-		if len(j.s.Policy.PrefixIDs) > 0 && many && !j.s.Policy.EachWindow {
+		if len(j.s.Policy.PrefixIDs) > 0 && t.many && !j.s.Policy.EachWindow {
 			j.warn("bos-first-window-only", "the prefix ids stand before the first window only, as the named tools do")
 		}
 	}
@@ -283,12 +294,7 @@ func (j *job) headline() {
 	if len(missing) > 0 {
 		j.warn("unit-undefined", "%s: the texts were given as ids, or have none of that unit", strings.Join(missing, ", "))
 	}
-	greedy, t := 0.0, 0.0
-	for _, u := range j.use {
-		greedy += float64(u.Greedy)
-		t += u.Tokens
-	}
-	j.add("greedy", greedy/t, "share", nil, "scored tokens that the model ranks first")
+	j.add("greedy", j.sums.greedy/j.sums.tokens, "share", nil, "scored tokens that the model ranks first")
 }
 
 func join(a, b string) string {
@@ -301,7 +307,7 @@ func join(a, b string) string {
 // figure returns sum a / sum u with limits. A lone document resamples its blocks of
 // windows; sizes other than tokens keep their ratio to tokens.
 func (j *job) figure(a, u func(*Unit) float64) (theta float64, ci *probes.CI, method string) {
-	r := gather(j.use, j.of, j.n, a, u, j.what)
+	r := gather(&j.use, j.of, j.n, a, u, j.what)
 	if j.n > 1 || len(j.lone) < 2 {
 		theta, _, ci, method = r.interval(j.o)
 		return theta, ci, method
@@ -319,13 +325,13 @@ func (j *job) figure(a, u func(*Unit) float64) (theta float64, ci *probes.CI, me
 
 // spread adds the figures over documents: macro, geometric, quantiles.
 func (j *job) spread() {
-	if len(j.use) < 2 {
+	if j.use.len() < 2 {
 		return
 	}
-	per := make([]float64, 0, len(j.use))
+	per := make([]float64, 0, j.use.len())
 	macro := 0.0
-	for i := range j.use {
-		u := &j.use[i]
+	for i := range j.use.len() {
+		u := j.use.at(i)
 		if t := j.tokens(u); t > 0 { // a loop's weight can be 0
 			per = append(per, j.nats(u)/t)
 			macro += math.Exp(j.nats(u) / t)
@@ -352,15 +358,12 @@ func (j *job) tokenErrors() {
 	if j.loop() {
 		return
 	}
-	var a, sq, t float64
-	for _, u := range j.use {
-		a, sq, t = a+u.Nats, sq+u.Squares, t+u.Tokens
-	}
+	a, sq, t := j.sums.nats, j.sums.squares, j.sums.tokens
 	naive := LlamaError(a, sq, t)
 	j.add("se_llamacpp", naive, "1", nil, "of ppl_token, tokens taken as independent (what llama-perplexity prints); "+j.where)
 	se := math.NaN()
 	if j.n > 1 {
-		_, se, _, _ = gather(j.use, j.of, j.n, j.nats, j.tokens, j.what).interval(Options{CI: None})
+		_, se, _, _ = gather(&j.use, j.of, j.n, j.nats, j.tokens, j.what).interval(Options{CI: None})
 	} else if len(j.lone) >= fewestBlocks {
 		var x, u []float64
 		for _, b := range j.lone {
@@ -378,7 +381,7 @@ func (j *job) tokenErrors() {
 
 func (j *job) byGroup() {
 	order, by := []string{}, make(map[string][]Unit)
-	for _, u := range j.use {
+	for _, u := range j.use.units {
 		if _, ok := by[u.Group]; !ok {
 			order = append(order, u.Group)
 		}
@@ -387,11 +390,11 @@ func (j *job) byGroup() {
 	slices.Sort(order)
 	macro := 0.0
 	for _, g := range order {
-		sub := &job{s: j.s, o: j.o, use: by[g], what: "documents", where: j.where}
-		for i := range sub.use {
-			sub.use[i].Group = "" // inside a group the document is the unit
+		sub := &job{s: j.s, o: j.o, use: pool{units: by[g]}, what: "documents", where: j.where}
+		for i := range sub.use.units {
+			sub.use.units[i].Group = "" // inside a group the document is the unit
 		}
-		sub.of, sub.n, _ = clusters(sub.use)
+		sub.of, sub.n, _ = clusters(sub.use.units)
 		theta, ci, method := sub.figure(j.nats, j.tokens)
 		name := g
 		if name == "" {
@@ -415,19 +418,11 @@ func (j *job) byContext() error {
 
 func (j *job) finish() {
 	r, s := &j.res, j.s
-	var scored, total, bytes, windows float64
-	for _, u := range j.use {
-		scored += u.Tokens
-		total += u.Total
-		windows += float64(u.Windows)
-		if !math.IsNaN(u.Bytes) {
-			bytes += u.Bytes
-		}
-	}
+	t := &j.sums
 	r.Schema, r.Test, r.Version, r.Inputs, r.Seed = probes.Schema, "perplexity", 1, append([]probes.Input{}, j.o.Inputs...), j.o.Seed
 	r.N = map[string]int{
-		"documents": len(s.Units), "documents_undefined": len(s.Units) - len(j.use), "units": j.n,
-		"tokens_scored": int(scored), "tokens_total": int(total), "bytes": int(bytes), "windows": int(windows),
+		"documents": j.docs, "documents_undefined": j.docs - j.use.len(), "units": j.n,
+		"tokens_scored": int(t.tokens), "tokens_total": int(t.all), "bytes": int(t.bytes), "windows": int(t.windows),
 	}
 	r.Settings = settings(s, j.o)
 	r.P = []probes.PValue{}

@@ -50,11 +50,17 @@ type Sample struct {
 	Policy window.Policy
 	Weights, Tokenizer,
 	Text, Run string // digests
+
+	packed *packed // instead of Units, for Run alone (Read.Lean)
 }
 
 // Read options: what to take from the token table.
 type Read struct {
 	Rows bool // windows, contexts and covered bytes; needs the token table
+	// Lean keeps 32 bytes of a document instead of a Unit: a sample for Run without
+	// groups or contexts, and with jackknife intervals or none. A corpus with groups or
+	// repeated texts is read whole all the same.
+	Lean bool
 }
 
 // FromTrace reads a sample. The document table alone is enough for every headline
@@ -65,6 +71,12 @@ func FromTrace(r *trace.Reader, o Read) (Sample, error) {
 		Policy: h.Of.Policy, Weights: h.Of.Checkpoint.Weights, Tokenizer: h.Of.Tokenizer.Digest, Text: h.Of.Text, Run: h.Run,
 	}
 	loop := s.Policy.Name == "hf-stride-doc"
+	if o.Lean && !o.Rows && !loop {
+		ok, err := s.lean(r)
+		if err != nil || ok {
+			return s, err
+		}
+	}
 	if !o.Rows && !loop {
 		for d, err := range r.Docs() {
 			if err != nil {
@@ -114,6 +126,28 @@ func FromTrace(r *trace.Reader, o Read) (Sample, error) {
 		}
 	}
 	return s, nil
+}
+
+// lean reads the sample packed; false if it has to be read whole.
+func (s *Sample) lean(r *trace.Reader) (bool, error) {
+	p := &packed{status: make(map[string]int)}
+	for d, err := range r.Docs() {
+		if err != nil {
+			return false, err
+		}
+		u, err := unit(d)
+		if err != nil {
+			return false, err
+		}
+		if !p.add(&u) {
+			return false, nil
+		}
+	}
+	if !p.distinct() {
+		return false, nil
+	}
+	s.packed = p
+	return true, nil
 }
 
 func unit(d trace.Doc) (Unit, error) {

@@ -22,8 +22,18 @@ func JackknifeRatio(a, u []float64) (theta, se float64) {
 	if len(a) < 2 {
 		return theta, math.NaN()
 	}
-	_, v := MeanVar(leaveOneOut(a, u))
-	return theta, math.Sqrt((d - 1) / d * v * (d - 1))
+	// Two passes over values made on the fly: a million units need no third array.
+	ta, tu := Sum(a), Sum(u)
+	out := func(i int) float64 { return (ta - a[i]) / (tu - u[i]) }
+	m := 0.0
+	for i := range a {
+		m += (out(i) - m) / float64(i+1)
+	}
+	v := 0.0
+	for i := range a {
+		v += (out(i) - m) * (out(i) - m)
+	}
+	return theta, math.Sqrt((d - 1) / d * v)
 }
 
 func leaveOneOut(a, u []float64) []float64 {
