@@ -10,6 +10,11 @@
 // the vocabulary, a window longer than the model's positions, NaN or infinity
 // in any output. Nothing is imputed, truncated or approximated.
 //
+// A decoder predicts a token at the place before it. An encoder sees both sides
+// and predicts a token at its own place, which is then masked: its windows say
+// where (Window.Rows). In a mixture of experts a token's choice is made in float64
+// from its own state, and only the chosen experts are computed.
+//
 // Activations and sums are float32; a row's values do not depend on its batch
 // mates, padding or the number of threads beyond rounding, which Invariance
 // measures. The mathematics of each family is that of transformers 5.23

@@ -212,35 +212,81 @@ type route struct {
 func (x *Experts) choose(rows []int, n, router []float32) []route {
 	routes := make([]route, x.N)
 	d := len(router) / x.N
-	p, order := make([]float64, x.N), make([]int, x.N)
-	for _, row := range rows {
-		in := n[row*d : (row+1)*d]
-		top := math.Inf(-1)
-		for e := range p {
-			order[e], p[e] = e, 0
-			for i, w := range router[e*d : (e+1)*d] {
-				p[e] += float64(w) * float64(in[i])
-			}
-			top = max(top, p[e])
-		}
-		sum := 0.0
-		for e := range p {
-			p[e] = math.Exp(p[e] - top)
-			sum += p[e]
-		}
-		slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(p[b], p[a]), cmp.Compare(a, b)) })
-		if x.Normalise {
-			sum = 0
-			for _, e := range order[:x.Top] {
-				sum += p[e]
+	wide := widened(router)
+	var in, p [4][]float64 // four rows share a pass over the router
+	for k := range in {
+		in[k], p[k] = make([]float64, d), make([]float64, x.N)
+	}
+	taken := make([]int, 0, x.Top+1)
+	for len(rows) > 0 {
+		block := rows[:min(len(in), len(rows))]
+		rows = rows[len(block):]
+		for k, row := range block {
+			for i, v := range n[row*d : (row+1)*d] {
+				in[k][i] = float64(v)
 			}
 		}
-		for _, e := range order[:x.Top] {
-			routes[e].rows = append(routes[e].rows, row)
-			routes[e].weight = append(routes[e].weight, float32(p[e]/sum))
+		for e := range x.N {
+			p[0][e], p[1][e], p[2][e], p[3][e] = dots(wide[e*d:(e+1)*d], in[0], in[1], in[2], in[3])
+		}
+		for k, row := range block {
+			taken = x.pick(p[k], taken[:0])
+			sum := 0.0
+			for _, e := range taken {
+				sum += p[k][e]
+			}
+			if !x.Normalise {
+				sum = 1
+			}
+			for _, e := range taken {
+				routes[e].rows = append(routes[e].rows, row)
+				routes[e].weight = append(routes[e].weight, float32(p[k][e]/sum))
+			}
 		}
 	}
 	return routes
+}
+
+// pick turns scores into probabilities and appends the experts of the largest.
+func (x *Experts) pick(p []float64, taken []int) []int {
+	top, sum := slices.Max(p), 0.0
+	for e := range p {
+		p[e] = math.Exp(p[e] - top)
+		sum += p[e]
+	}
+	for e := range p {
+		p[e] /= sum
+		at := len(taken)
+		for at > 0 && p[e] > p[taken[at-1]] {
+			at--
+		}
+		if at < x.Top {
+			if taken = slices.Insert(taken, at, e); len(taken) > x.Top {
+				taken = taken[:x.Top]
+			}
+		}
+	}
+	return taken
+}
+
+func widened(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+// dots is the products of w with four vectors; each sum has one order.
+func dots(w, a, b, c, d []float64) (s, t, u, v float64) {
+	a, b, c, d = a[:len(w)], b[:len(w)], c[:len(w)], d[:len(w)]
+	for i, x := range w {
+		s += x * a[i]
+		t += x * b[i]
+		u += x * c[i]
+		v += x * d[i]
+	}
+	return s, t, u, v
 }
 
 // expert adds the weighted output of one expert to the rows of sum.

@@ -182,6 +182,9 @@ func showInspection(w io.Writer, in *inspection) error {
 			head = "no head: hidden states alone"
 		}
 		add("parameters", "%d (%d outside embeddings), %s", m.Params, m.Body, head)
+		if m.Active < m.Body {
+			add("experts", "a token meets %d of the %d parameters outside embeddings", m.Active, m.Body)
+		}
 		if m.Encoder {
 			add("kind", "encoder: a token is predicted from both sides (policy pll), vectors depend on the whole text")
 		}

@@ -41,11 +41,13 @@ func newPerplexity(a *app) *cobra.Command {
 intervals over documents, under a named window policy ("assay perplexity policies"
 lists them with the tool that each reproduces). Token perplexities of different
 tokenizers do not compare; bits per byte do. --beside shows one text under every
-policy, which is why tools disagree. Perplexity describes; it proves nothing about
-training (tier C).`,
+policy, which is why tools disagree. An encoder (BERT) has pseudo-perplexity alone,
+of each token masked in turn (--policy pll). Perplexity describes; it proves nothing
+about training (tier C).`,
 		Example: `  assay perplexity ./pythia-70m --text wiki.txt --policy hf-stride --window 1024 --stride 512
   assay perplexity wiki.parquet --vs other.parquet --json
-  assay perplexity ./pythia-70m --text wiki.txt --beside`,
+  assay perplexity ./pythia-70m --text wiki.txt --beside
+  assay perplexity ./bert-base-uncased --text sentences.jsonl --policy pll`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args[0]) },
 	}
@@ -179,6 +181,9 @@ func (f *perplexityFlags) beside(ctx context.Context, path string) error {
 			p.Stride = max(1, p.Window/2)
 		}
 		s, err := f.sample(ctx, path, p)
+		if fa := fault.As(err); fa != nil && fa.Code == "encoder" { // which has one policy
+			return err
+		}
 		if err != nil {
 			f.app.note("note: policy %s left out: %v", name, err)
 			continue
