@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"assay/cmd/assay/internal/progress"
 	"assay/internal/fault"
 	"assay/model"
+	"assay/model/bench"
 	"assay/model/score"
 	"assay/model/states"
 	"assay/model/states/items"
@@ -59,7 +61,7 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	if f.plan {
-		return f.printPlan(a, p)
+		return f.printPlan(a, p, bench.EstimateTime(s.info, p.Tokens, cmp.Or(min(s.info.Positions, 512), 512)))
 	}
 	if err := f.model.load(ctx, a, s); err != nil {
 		return err
@@ -67,7 +69,10 @@ func (f *statesFlags) run(ctx context.Context, a *app, args []string) error {
 	var meter *progress.Meter
 	defer func() { meter.Close() }()
 	o := states.RunOptions{Out: f.out, Resume: f.resume, SaveEvery: f.saveEvery, Made: statesMade(s),
-		Start:    func(tokens int64) { meter = progress.New(a.stderr, a.meterMode(), "states", tokens) },
+		Start: func(tokens int64) {
+			a.forecast(s, tokens)
+			meter = progress.New(a.stderr, a.meterMode(), "states", tokens)
+		},
 		Progress: func(n int64) { meter.Add(n) }}
 	var rep *states.Report
 	var scored *score.Report
@@ -199,7 +204,7 @@ func (f *statesFlags) runFrom(ctx context.Context, a *app) error {
 		return err
 	}
 	if f.plan {
-		return f.printPlan(a, p)
+		return f.printPlan(a, p, bench.Cost{})
 	}
 	b := thisBuild()
 	var meter *progress.Meter

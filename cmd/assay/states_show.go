@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"assay/cmd/assay/internal/show"
+	"assay/model/bench"
 	"assay/model/score"
 	"assay/model/states"
 	"assay/model/trace"
@@ -28,14 +30,17 @@ type statesForecast struct {
 	Keep     []int           `json:"keep_layers"`
 	File     int64           `json:"file_bytes"`
 	Memory   int64           `json:"memory_bytes"`
+	FLOP     float64         `json:"flop,omitempty"`
+	Seconds  float64         `json:"seconds_estimate,omitempty"` // 0 for a run that is short
 	Warnings []trace.Warning `json:"warnings"`
 }
 
-func (f *statesFlags) printPlan(a *app, p *states.Plan) error {
+func (f *statesFlags) printPlan(a *app, p *states.Plan, cost bench.Cost) error {
 	sp := p.States
 	c := statesForecast{Docs: len(sp.Docs), Tokens: p.Tokens, Policy: p.Of.Policy, Views: sp.Views, Labels: sp.Labels, Strata: sp.Strata,
 		Unit: sp.Unit, Cells: len(sp.Cells), Sample: len(sp.Sample), Keep: sp.Keep, Warnings: p.Warnings}
 	c.File, c.Memory = sp.Bytes()
+	c.FLOP, c.Seconds = cost.FLOP, cost.Seconds
 	return a.print(c, func(w io.Writer) error {
 		unit := c.Unit
 		if unit == "" {
@@ -51,6 +56,11 @@ func (f *statesFlags) printPlan(a *app, p *states.Plan) error {
 			{"rows kept", fmt.Sprintf("%d layers", len(c.Keep))},
 			{"file", show.Bytes(c.File)},
 			{"memory for sums", show.Bytes(c.Memory)},
+		}
+		if c.Seconds >= 60 {
+			rows = append(rows, []string{"time", fmt.Sprintf("about %s on %d threads (an estimate)", time.Duration(c.Seconds*1e9).Round(time.Minute), cost.Threads)})
+		} else if c.FLOP > 0 {
+			rows = append(rows, []string{"time", "below a minute (an estimate)"})
 		}
 		for _, v := range c.Views {
 			rows = append(rows, []string{"view", describeView(v)})

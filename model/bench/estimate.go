@@ -28,9 +28,15 @@ const short = 1e12
 // Estimate forecasts scoring tokens in windows of about length inputs. For runs
 // that are not short it times the multiply-add loop for 20 ms.
 func Estimate(m *model.Model, tokens int64, length int) Cost {
-	info := m.Info()
+	c := EstimateTime(m.Info(), tokens, length)
+	c.Memory = m.Forecast(length).Total()
+	return c
+}
+
+// EstimateTime is Estimate without the memory, for which the model must be loaded.
+func EstimateTime(info model.Info, tokens int64, length int) Cost {
 	threads := runtime.GOMAXPROCS(0)
-	c := Cost{Tokens: tokens, FLOP: float64(tokens) * info.FLOP(length), Threads: threads, Memory: m.Forecast(length).Total()}
+	c := Cost{Tokens: tokens, FLOP: float64(tokens) * info.FLOP(length), Threads: threads}
 	if c.FLOP < short {
 		return c
 	}
