@@ -1,6 +1,8 @@
 package latent
 
 import (
+	"slices"
+
 	"assay/latent/geom"
 	"assay/model/trace"
 )
@@ -100,6 +102,26 @@ func (f *File) TokenSums(tap string, layer int) (*TokenSums, error) {
 		return nil, err
 	}
 	return &TokenSums{Sq: t.Sq, Max: t.Max, N6: t.N6}, nil
+}
+
+// Sameness returns the mean cosine of pairs of positions inside each document at a
+// layer of a tap, NaN where there are no pairs; nil if not kept.
+func (f *File) Sameness(tap string, layer int) ([]float32, error) {
+	all, err := f.t.Sameness(tap)
+	if all == nil || err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(f.t.Header().Of.Views, func(v trace.View) bool { return v.Tap == tap })
+	layers := f.t.Header().Of.Views[i].Layers
+	k := slices.Index(layers, layer)
+	if k < 0 {
+		return nil, nil
+	}
+	out := make([]float32, 0, len(all)/len(layers))
+	for ; k < len(all); k += len(layers) {
+		out = append(out, all[k])
+	}
+	return out, nil
 }
 
 // TokenRows returns unpooled rows of a tap at a layer.

@@ -160,6 +160,22 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// cosines is a file with the cosines that were kept with the states: of three
+// documents, one without pairs.
+type cosines struct{ latent.States }
+
+func (cosines) Sameness(tap string, layer int) ([]float32, error) {
+	return []float32{.5, float32(math.NaN()), .75}, nil
+}
+
+func TestKeptSameness(t *testing.T) {
+	r, err := Run(context.Background(), cosines{mem.New(g1(0))}, nil, Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors.Near(t, "mean of .5 and .75", value(t, r, "health.sameness.cosine@resid_post.mean.1"), .625, 1e-12)
+}
+
 func TestTwoFiles(t *testing.T) {
 	a, b := g1(0), g1(4)
 	b.Name = "shifted"

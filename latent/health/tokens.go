@@ -119,6 +119,9 @@ func (s *side) sameness(layers []int) error {
 			return err
 		}
 		if t == nil {
+			if err := s.keptSameness(k); err != nil {
+				return err
+			}
 			continue
 		}
 		var cos, rank float64
@@ -146,6 +149,33 @@ func (s *side) sameness(layers []int) error {
 		how := fmt.Sprintf("mean over %d documents with two positions or more", docs)
 		s.add("sameness.cosine", k, cos/float64(docs), "cosine", "pairs of positions inside a document, "+how, "")
 		s.add("sameness.erank", k, rank/float64(docs), "dimensions", "exp entropy of singular values of a document's positions, "+how, "")
+	}
+	return nil
+}
+
+// keptSameness takes the cosines that were computed with the states (assay states
+// --sameness) where no rows of positions were kept.
+func (s *side) keptSameness(k int) error {
+	f, ok := s.s.(interface {
+		Sameness(tap string, layer int) ([]float32, error)
+	})
+	if !ok {
+		return nil
+	}
+	x, err := f.Sameness(s.v.Tap, s.v.Layers[k])
+	if err != nil {
+		return err
+	}
+	sum, docs := 0.0, 0
+	for _, v := range x {
+		if v == v {
+			sum += float64(v)
+			docs++
+		}
+	}
+	if docs > 0 {
+		s.add("sameness.cosine", k, sum/float64(docs), "cosine",
+			fmt.Sprintf("pairs of positions inside a document, mean over %d documents with two positions or more", docs), "")
 	}
 	return nil
 }
