@@ -167,8 +167,9 @@ func (g *blockGraph) window(q, k, v *node, B, t, end, first int) *node {
 		s = graph.Add(s, part4(b, 3, first, end))
 	}
 	s = softcap(a.Cap, s)
-	T := g.t.mask.Shape().Dim(3) // the mask is of the last queries: these keys are its last columns
-	s = graph.Add(s, part4(g.t.mask, 3, T-keys, T))
+	// The mask is of the last queries of the bucket: these are its last rows and columns.
+	rows, T := g.t.mask.Shape().Dim(2), g.t.mask.Shape().Dim(3)
+	s = graph.Add(s, part4(part4(g.t.mask, 2, rows-n, rows), 3, T-keys, T))
 	p := graph.Reshape(softmax(s), B*K, H/K*n, keys)
 	o := graph.DotGeneral(p, []int{2}, []int{0}, graph.Reshape(v, B*K, keys, hd), []int{1}, []int{0})
 	return graph.TransposeAllAxes(graph.Reshape(o, B, H, n, hd), 0, 2, 1, 3)

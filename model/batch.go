@@ -8,15 +8,16 @@ import (
 // minBucket is the smallest padded length.
 const minBucket = 32
 
-// bucket is the smallest of 32, 48, 64, 96, 128, 192, ... that holds n inputs.
-// It depends on the window alone, so a window always meets the same shape.
+// bucket is the smallest of 32, 40, 48, 56, 64, 80, 96, 112, 128, ... that holds
+// n inputs: four steps to a doubling, so that one token in eight is padding where
+// lengths are mixed (with two steps, one in five). It depends on the window
+// alone, so a window always meets the same shape.
 func bucket(n int) int {
 	for t := minBucket; ; t *= 2 {
-		if n <= t {
-			return t
-		}
-		if n <= t+t/2 {
-			return t + t/2
+		for q := t; q < 2*t; q += t / 4 {
+			if n <= q {
+				return q
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -40,6 +41,18 @@ func randomWindows(n, T, V int) []Window {
 	return ws
 }
 
+// doublingWindows are n windows of lengths from 16 to 512, each doubling as
+// frequent as the next, in random order.
+func doublingWindows(n, V int) []Window {
+	r := rand.New(rand.NewPCG(8, 8))
+	ws := randomWindows(n, 512, V)
+	for i := range ws {
+		T := int(16 * math.Exp2(5*r.Float64()))
+		ws[i].IDs, ws[i].Targets = ws[i].IDs[:T], ws[i].Targets[:T]
+	}
+	return ws
+}
+
 // BenchmarkScore scores synthetic models. Beside tokens per second it reports
 // GF/s (FLOP per token as in Info), and two shares of the peak of an FMA loop
 // timed in the same process just before: by the clock, and by processor time,
@@ -57,11 +70,22 @@ func BenchmarkScore(b *testing.B) {
 		{"160m/8x512/logprob", "gpt_neox-160m", 16, 512, ScoreOptions{LogprobOnly: true}},
 		{"llama135m/8x512", "llama-135m", 16, 512, ScoreOptions{}},
 		{"70m/64x64", "gpt_neox-70m", 128, 64, ScoreOptions{}},
+		{"160m/64x64", "gpt_neox-160m", 128, 64, ScoreOptions{}},
+		{"70m/mixed", "gpt_neox-70m", 64, 0, ScoreOptions{}},
+		{"160m/mixed", "gpt_neox-160m", 64, 0, ScoreOptions{}},
 		{"410m/8x512", "gpt_neox-410m", 16, 512, ScoreOptions{}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			m := shapeModel(b, c.shape, Options{})
-			ws := randomWindows(c.rows, c.T, m.spec.Vocab)
+			ws := doublingWindows(c.rows, m.spec.Vocab)
+			if c.T > 0 {
+				ws = randomWindows(c.rows, c.T, m.spec.Vocab)
+			}
+			tokens, work := 0.0, 0.0 // of one pass; padding counts for nothing
+			for _, w := range ws {
+				tokens += float64(len(w.IDs))
+				work += float64(len(w.IDs)) * m.info.FLOP(len(w.IDs)) / 1e9
+			}
 			scoreAll(b, m, ws[:2], c.o)
 			threads := runtime.GOMAXPROCS(0)
 			top := peak.FMA(threads, 300*time.Millisecond)
@@ -71,8 +95,7 @@ func BenchmarkScore(b *testing.B) {
 				scoreAll(b, m, ws, c.o)
 			}
 			wall, cpu := time.Since(start).Seconds(), peak.CPUSeconds()-cpu
-			tokens := float64(b.N * c.rows * c.T)
-			work := tokens * m.info.FLOP(c.T) / 1e9
+			tokens, work = tokens*float64(b.N), work*float64(b.N)
 			b.ReportMetric(tokens/wall, "tok/s")
 			b.ReportMetric(work/wall, "GF/s")
 			b.ReportMetric(100*work/wall/top.GFlops, "%peak")

@@ -19,7 +19,7 @@ func mixedWindows(n, positions, V int) []Window {
 	for i := range ws {
 		T := 1 + r.IntN(positions)
 		if i%3 == 0 {
-			T = min(positions, []int{32, 48, 64, 96, 128, 192, 256}[i/3%7]) // full buckets, no padding
+			T = min(positions, []int{32, 40, 64, 112, 128, 224, 256}[i/3%7]) // full buckets, no padding
 		}
 		w := Window{Doc: i}
 		for range T {
@@ -148,9 +148,9 @@ func TestEmissionOrder(t *testing.T) {
 	}
 }
 
-// TestBucket: the smallest of 32, 48, 64, 96, ... that fits.
+// TestBucket: the smallest of 2^k, 1.25, 1.5 and 1.75 times 2^k that fits.
 func TestBucket(t *testing.T) {
-	for n, want := range map[int]int{1: 32, 32: 32, 33: 48, 48: 48, 49: 64, 65: 96, 97: 128, 129: 192, 511: 512, 513: 768, 2048: 2048, 2049: 3072} {
+	for n, want := range map[int]int{1: 32, 32: 32, 33: 40, 41: 48, 48: 48, 49: 56, 57: 64, 65: 80, 97: 112, 113: 128, 129: 160, 449: 512, 511: 512, 513: 640, 2048: 2048, 2049: 2560} {
 		if got := bucket(n); got != want {
 			t.Errorf("bucket(%d) = %d, want %d", n, got, want)
 		}
