@@ -1,6 +1,7 @@
 // Package model computes what a checkpoint says about token ids: for every
 // scored token its log-probability, entropy, standard deviation of ln p, rank
-// and argmax, and the hidden states at named taps, on GoMLX backends.
+// and argmax, and the hidden states at named taps; and it continues prompts,
+// greedily or by seeded sampling. It runs on GoMLX backends.
 //
 // A family of checkpoints is data, not code: a [Family] names the tensors, the
 // config keys it reads and the function from config.json to a [Spec], and one

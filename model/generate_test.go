@@ -78,6 +78,9 @@ func TestGenerateEqualsScoring(t *testing.T) {
 			}
 			ps := somePrompts(m.spec.Vocab, 1, 17, 33, 40)
 			most := 16
+			if m.spec.idle() > 0 { // experts of tiny models still take the products of large ones
+				ps, most = somePrompts(m.spec.Vocab, 1, 40), 5
+			}
 			if p := m.spec.Positions; p > 0 {
 				most = min(most, p-40+1)
 			}
@@ -143,8 +146,12 @@ func TestGenerateEqualsTransformers(t *testing.T) {
 	if err := json.Unmarshal(b, &f); err != nil {
 		t.Fatal(err)
 	}
+	var m *Model
+	name := ""
 	for _, c := range f.Cases {
-		m := loadReference(t, c.Checkpoint, Options{})
+		if name != c.Checkpoint {
+			name, m = c.Checkpoint, loadReference(t, c.Checkpoint, Options{})
+		}
 		g := generate(t, m, []Prompt{{ID: "a", IDs: c.Prompt}}, GenOptions{MaxTokens: len(c.IDs)})[0]
 		for j, id := range c.IDs {
 			if near := c.NearTie >= 0 && j >= c.NearTie || g.NearTie >= 0 && j >= g.NearTie; near {
@@ -225,7 +232,7 @@ func TestSamplingDistribution(t *testing.T) {
 	for k, id := range all.TopID[0] {
 		z[id] = float64(all.TopLogprob[0][k])
 	}
-	const n = 3000
+	const n = 2000
 	for name, o := range map[string]GenOptions{
 		"plain":       {Temperature: 1},
 		"temperature": {Temperature: .5},

@@ -183,6 +183,7 @@ func (f *generateFlags) encode(s *session, in score.Input, h *gens.Header) ([]mo
 	h.Of.PrefixIDs = p.PrefixIDs
 	var digest trace.Text
 	var ps []model.Prompt
+	forged, token := 0, ""
 	for d, err := range in.Docs() {
 		if err != nil {
 			return nil, err
@@ -195,8 +196,18 @@ func (f *generateFlags) encode(s *session, in score.Input, h *gens.Header) ([]mo
 			}
 			doc = trace.TextDoc(int32(len(ps)), d.ID, []byte(d.Text))
 		}
+		for _, turn := range d.Turns {
+			if t, ok := s.tok.SpecialIn(turn.Content); ok {
+				forged, token = forged+1, t
+				break
+			}
+		}
 		digest.Add(doc)
 		ps = append(ps, model.Prompt{ID: d.ID, IDs: append(append([]int32{}, p.PrefixIDs...), ids...), MaxTokens: d.MaxTokens})
+	}
+	if forged > 0 {
+		h.Made.Warnings = append(h.Made.Warnings, trace.Warning{Code: "specials-in-text", Text: fmt.Sprintf(
+			"the messages of %d prompts hold the string of a special token (such as %q); it became the token, as in transformers", forged, token)})
 	}
 	h.Of.Prompts = digest.Digest()
 	return ps, nil

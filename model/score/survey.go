@@ -25,6 +25,8 @@ type Survey struct {
 	straddles  int
 	specials   int
 	special    string
+	forged     int // chats whose messages hold special tokens
+	token      string
 	cut        int
 	tooLong    string
 	masked     bool
@@ -39,6 +41,17 @@ func (s *Survey) note(d *text.Doc, e *encoded, enc Encoder) {
 	}
 	if e.straddle {
 		s.straddles++
+	}
+	if enc != nil && enc.Specials() != "none" {
+		for _, turn := range d.Turns {
+			if token, ok := enc.SpecialIn(turn.Content); ok {
+				if s.forged == 0 {
+					s.token = token
+				}
+				s.forged++
+				break
+			}
+		}
 	}
 	if d.HasText && enc != nil && enc.Specials() == "none" {
 		if token, ok := enc.SpecialIn(d.Text); ok {
@@ -61,6 +74,7 @@ func (s *Survey) Warnings() []trace.Warning {
 	add(s.dropped > 0, "bytes-dropped", "the tokenizer dropped %d bytes of text, first in document %q", s.dropped, s.droppedIn)
 	add(s.straddles > 0, "seam-straddle", "in %d documents a token crosses the seam of context and text", s.straddles)
 	add(s.specials > 0, "specials-in-text", "%d documents contain the string of a special token (first %q); it was encoded as plain text", s.specials, s.special)
+	add(s.forged > 0, "specials-in-text", "the messages of %d chats hold the string of a special token (first %q); it became the token, as in transformers", s.forged, s.token)
 	add(s.cut > 0, "truncated", "%d tokens beyond --max-tokens were not scored", s.cut)
 	add(s.duplicates > 0, "duplicate-text", "%d documents repeat another's text (first %s)", s.duplicates, s.duplicate)
 	long := "under policy full (first: document %s); policy lmeval-rolling scores any length"
