@@ -115,6 +115,7 @@ func bert() *Family {
 		Name:  "bert",
 		Says:  "encoder: all inputs see each other, norms after each part, learned positions, token types, masked-LM head; BERT, sentence encoders",
 		Keys:  encoderKeys(),
+		Inert: []string{"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"},
 		Names: n, Ignorable: encoderIgnorable("cls.seq_relationship.*"),
 		spec: func(c *conf) (*Spec, error) { return encoderSpec(c, 30522, "") },
 	}
