@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
+	"path"
 	"slices"
+	"strings"
 
-	"assay/cmd/assay/internal/show"
 	"assay/internal/fault"
 	"assay/model"
 	"assay/tokenize"
@@ -23,6 +23,10 @@ type inspection struct {
 	Reasons   []reason              `json:"reasons"` // why not
 	Model     *model.Info           `json:"model"`
 	Tensors   int                   `json:"tensors"`
+	Unused    []string              `json:"ignorable_tensors"` // stored, but no number depends on them
+	Keys      *configKeys           `json:"config_keys"`
+	Memory    *model.Forecast       `json:"memory"` // forecast of scoring windows of Window ids
+	Window    int                   `json:"memory_window"`
 	DTypes    map[weights.DType]int `json:"dtypes"` // tensors of each stored type
 	Bytes     int64                 `json:"bytes"`
 	Files     []weights.File        `json:"files"`
@@ -40,8 +44,16 @@ type reason struct {
 	Hint []string `json:"hint"`
 }
 
+// configKeys says what became of every key of config.json.
+type configKeys struct {
+	Read    []string `json:"read"`    // the mathematics follows them
+	Without []string `json:"without"` // they change nothing
+}
+
 type tokenizerInfo struct {
 	Digest    string `json:"digest"`
+	Kind      string `json:"kind"`
+	Template  bool   `json:"chat_template"`
 	VocabSize int    `json:"vocab_size"` // largest id + 1
 	ByteLevel bool   `json:"byte_level"`
 	BOS       *int32 `json:"bos"`
@@ -85,13 +97,13 @@ folder is never run, pickles are never opened. Exit code 3 when it cannot run.`,
 
 // inspect opens a checkpoint; what keeps it from running is a reason in the
 // result, what keeps it from being read at all an error.
-func inspect(ctx context.Context, path string, digest, listing bool, accept []string) (*inspection, error) {
-	ck, err := weights.Open(path)
+func inspect(ctx context.Context, dir string, digest, listing bool, accept []string) (*inspection, error) {
+	ck, err := weights.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer ck.Close()
-	in := &inspection{Path: path, DTypes: map[weights.DType]int{}, Files: ck.Files(), NeverRead: ck.Ignored(), Reasons: []reason{}}
+	in := &inspection{Path: dir, DTypes: map[weights.DType]int{}, Files: ck.Files(), NeverRead: ck.Ignored(), Reasons: []reason{}}
 	for t := range ck.Tensors() {
 		in.Tensors++
 		in.DTypes[t.DType]++
@@ -105,6 +117,7 @@ func inspect(ctx context.Context, path string, digest, listing bool, accept []st
 		in.refuse(err)
 	} else {
 		in.Model, in.Config, ignorable = &d.Info, d.Info.Config, d.Ignorable()
+		in.describe(ck, d)
 	}
 	if err := in.tokenizer(ck); err != nil {
 		in.refuse(err)
@@ -126,6 +139,49 @@ func inspect(ctx context.Context, path string, digest, listing bool, accept []st
 	return in, nil
 }
 
+// describe fills what follows from a checkpoint that can run.
+func (in *inspection) describe(ck *weights.Checkpoint, d *model.Description) {
+	in.Unused = []string{}
+	for t := range ck.Tensors() {
+		if slices.ContainsFunc(d.Ignorable(), func(p string) bool { return matches(p, t.Name) || matches("*."+p, t.Name) }) { // with and without the family's prefix
+			in.Unused = append(in.Unused, t.Name)
+		}
+	}
+	in.Keys = &configKeys{Read: []string{}, Without: []string{}}
+	i := slices.IndexFunc(model.Families(), func(f *model.Family) bool { return f.Name == d.Info.Family })
+	for _, k := range ck.Config().Keys() {
+		if i >= 0 && slices.Contains(model.Families()[i].Keys, k) || k == "model_type" {
+			in.Keys.Read = append(in.Keys.Read, k)
+		} else {
+			in.Keys.Without = append(in.Keys.Without, k)
+		}
+	}
+	in.Window = d.Info.Positions
+	if in.Window == 0 || in.Window > 2048 {
+		in.Window = 2048
+	}
+	f := d.Forecast(in.Window, 0)
+	in.Memory = &f
+}
+
+func matches(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+// neverWhy says why a file is never opened.
+func neverWhy(name string) string {
+	switch ext := strings.ToLower(path.Ext(name)); ext {
+	case ".py":
+		return "code is never run"
+	case ".bin", ".pt", ".pth", ".ckpt", ".pkl":
+		return "pickles run code when they are opened"
+	case ".npy", ".npz", ".h5", ".msgpack", ".onnx", ".gguf", ".safetensors":
+		return "weights in another form"
+	}
+	return "not needed"
+}
+
 func (in *inspection) refuse(err error) {
 	r := reason{Code: "io", Text: err.Error()}
 	if f := fault.As(err); f != nil {
@@ -137,15 +193,17 @@ func (in *inspection) refuse(err error) {
 // tokenizer reads what the tokenizer's files say. A checkpoint without one runs
 // on ids.
 func (in *inspection) tokenizer(ck *weights.Checkpoint) error {
-	path := ck.Tokenizer()
-	if path == "" {
+	file := ck.Tokenizer()
+	if file == "" {
 		return nil
 	}
-	f, err := tokenize.Read(path)
+	f, err := tokenize.Read(file)
 	if err != nil {
 		return err
 	}
-	t := &tokenizerInfo{Digest: f.Digest(), VocabSize: f.VocabSize(), ByteLevel: f.ByteLevel(), AddsBOS: "unsaid"}
+	t := &tokenizerInfo{Digest: f.Digest(), VocabSize: f.VocabSize(), ByteLevel: f.ByteLevel(), AddsBOS: "unsaid",
+		Kind: map[bool]string{true: "byte level", false: "not byte level"}[f.ByteLevel()]}
+	_, t.Template = f.ChatTemplate("")
 	if id, ok := f.BOS(); ok {
 		t.BOS = &id
 	}
@@ -160,87 +218,4 @@ func (in *inspection) tokenizer(ck *weights.Checkpoint) error {
 		return fault.Inputf("tensor", "inspect: tokenizer: largest id %d, the embedding has %d rows", t.VocabSize-1, in.Model.Vocab)
 	}
 	return nil
-}
-
-func showInspection(w io.Writer, in *inspection) error {
-	rows := [][]string{{"checkpoint", in.Path}}
-	add := func(k, format string, args ...any) { rows = append(rows, []string{k, fmt.Sprintf(format, args...)}) }
-	if in.Runs {
-		add("runs", "yes")
-	}
-	for _, r := range in.Reasons {
-		add("runs", "no: %s", r.Text)
-		for _, h := range r.Hint {
-			add("hint", "%s", h)
-		}
-	}
-	if m := in.Model; m != nil {
-		add("family", "%s", m.Family)
-		add("shape", "%d layers, width %d, vocabulary %d, %s positions", m.Layers, m.Width, m.Vocab, unlimited(m.Positions))
-		head := map[bool]string{true: "tied head", false: "own head"}[m.Tied]
-		if m.Headless {
-			head = "no head: hidden states alone"
-		}
-		add("parameters", "%d (%d outside embeddings), %s", m.Params, m.Body, head)
-		if m.Active < m.Body {
-			add("experts", "a token meets %d of the %d parameters outside embeddings", m.Active, m.Body)
-		}
-		if m.Encoder {
-			add("kind", "encoder: a token is predicted from both sides (policy pll), vectors depend on the whole text")
-		}
-		add("memory", "%s of float32 weights to run", show.Bytes(m.WeightSize))
-		for _, d := range m.Defaulted {
-			add("default", "%s = %s (not in config.json)", d.Key, d.Value)
-		}
-	}
-	add("tensors", "%d, %s: %s", in.Tensors, show.Bytes(in.Bytes), dtypeCounts(in.DTypes))
-	if t := in.Tokenizer; t != nil {
-		add("tokenizer", "%d ids, byte level %v, BOS %s, EOS %s, adds BOS: %s", t.VocabSize, t.ByteLevel, optional(t.BOS), optional(t.EOS), t.AddsBOS)
-	} else {
-		add("tokenizer", "none: token ids only")
-	}
-	for _, f := range in.Files {
-		add("file", "%s (%s, %s)", f.Name, f.Role, show.Bytes(f.Bytes))
-	}
-	for _, f := range in.NeverRead {
-		add("never read", "%s", f)
-	}
-	if in.Digests != nil {
-		add("weights", "%s", in.Digests.Weights)
-	}
-	if in.Config != "" {
-		add("config", "%s", in.Config)
-	}
-	if in.Tokenizer != nil {
-		add("tokenizer", "%s", in.Tokenizer.Digest)
-	}
-	for _, x := range in.Warnings {
-		add("warning "+x.Code, "%s", x.Text)
-	}
-	for _, t := range in.Listing {
-		add("tensor", "%s %s %v", t.Name, t.DType, t.Shape)
-	}
-	return show.Table(w, rows)
-}
-
-func unlimited(n int) string {
-	if n == 0 {
-		return "unlimited"
-	}
-	return fmt.Sprint(n)
-}
-
-func optional(id *int32) string {
-	if id == nil {
-		return "none"
-	}
-	return fmt.Sprint(*id)
-}
-
-func dtypeCounts(m map[weights.DType]int) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fmt.Sprintf("%d %s", m[k], k))
-	}
-	return joined(parts)
 }
