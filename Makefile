@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.commit=$(VERSION)
 LIB     := tokenize/lib/libtokenizers.a
 FUZZTIME ?= 60s
 
-.PHONY: build lib xla test race demo bench parity lint fuzz doctor clean tools
+.PHONY: build lib xla test race demo bench parity lint fuzz doctor docs clean tools
 
 build: lib
 	$(GO) build -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o bin/assay ./cmd/assay
@@ -57,6 +57,10 @@ fuzz:
 
 doctor: build
 	bin/assay doctor
+
+# Man pages, Markdown pages and shell completions of every command, from the commands themselves.
+docs: tools
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) CGO_ENABLED=0 $(GO) run -tags docs ./cmd/assay docs -o build/docs
 
 clean:
 	rm -rf bin build tokenize/lib/libtokenizers.a

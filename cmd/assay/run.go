@@ -79,6 +79,7 @@ Results go to standard output, everything else to standard error.
 		return fault.Usagef("--progress: found %q, want auto, plain or none", a.progress)
 	}
 	root.AddCommand(commands(a)...)
+	root.AddCommand(extraCommands(a)...)
 	root.AddCommand(exitCodesTopic())
 	return root
 }
@@ -163,7 +164,7 @@ var exitCodes = []struct {
 	Meaning string      `json:"meaning"`
 }{
 	{0, "done, whatever the verdict"},
-	{fault.Check, "a check that was asked for does not hold (doctor, --require)"},
+	{fault.Check, "a check that was asked for does not hold (verify, doctor, --require)"},
 	{fault.Usage, "usage: the command line must change"},
 	{fault.Input, "the input is wrong and will stay wrong: malformed checkpoint, unknown architecture, digest mismatch"},
 	{fault.Retry, "try again: I/O, memory, a lost device"},
