@@ -46,7 +46,7 @@ func newProbe(a *app) *cobra.Command {
 		Use:   "probe NAME [CKPT]",
 		Short: "Smaller tests: biased behaviour, health and content of hidden states",
 		Long: `probe asks a checkpoint questions whose answers should not depend on a group, and
-reads its log-probabilities (nothing is sampled or parsed):
+reads its log-probabilities (nothing is sampled or parsed, but by iat --sample):
 
   iat            which of two groups goes with a word
   decision-swap  yes or no about a person, when only race or gender changes
