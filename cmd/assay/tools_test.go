@@ -18,6 +18,7 @@ import (
 	"assay/model/trace/window"
 	"assay/probes"
 	"assay/probes/perplexity"
+	"assay/tokenize"
 	"assay/tokenize/text"
 )
 
@@ -180,4 +181,74 @@ func toolNumber(t *testing.T, raw json.RawMessage, field string) float64 {
 		t.Fatalf("no figure %q in %s", field, strings.TrimSpace(string(raw)))
 	}
 	return m[field]
+}
+
+// TestLlamaPerplexity: text to figure against the program itself, built from source, on
+// an F32 file of the same weights (probes/perplexity/testdata/llama_gguf.py: versions and
+// commands). It keeps keys and values in 16 bits; the tolerance is 1e-3, and 1e-2 for
+// its error.
+func TestLlamaPerplexity(t *testing.T) {
+	if !tokenize.Available {
+		t.Skip("built without the tokenizer library")
+	}
+	b, err := os.ReadFile("../../testdata/demo/texts.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts struct{ Kjv []string }
+	if err := json.Unmarshal(b, &texts); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "t.txt")
+	if err := os.WriteFile(file, []byte(strings.Join(texts.Kjv[:6], "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		flags    string
+		ppl, err float64
+	}{
+		{"--policy llamacpp --window 64 --bos never", 29.3506, 1.34737},
+		{"--policy llamacpp --window 64 --bos always", 29.3146, 1.34497},
+		{"--policy llamacpp --window 128 --bos always", 34.7100, 1.59862},
+		{"--policy llamacpp --window 256 --bos never", 41.0304, 1.92060},
+		{"--policy llamacpp-stride --window 240 --stride 32 --bos never", 44.9555, math.NaN()},
+	} {
+		var out, notes strings.Builder
+		args := append([]string{"perplexity", "../../testdata/demo/alice", "--text", file, "--json", "--cache", t.TempDir()}, strings.Fields(c.flags)...)
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &notes); code != 0 {
+			t.Fatalf("%s: exit %d: %s", c.flags, code, notes.String())
+		}
+		got := estimatesOf(t, out.String())
+		if d := math.Abs(got["ppl_token"]/c.ppl - 1); !(d < 1e-3) {
+			t.Errorf("%s: %.6g, llama-perplexity %.6g", c.flags, got["ppl_token"], c.ppl)
+		} else {
+			t.Logf("%s: relative difference %.1g", c.flags, d)
+		}
+		if d := math.Abs(got["se_llamacpp"]/c.err - 1); !math.IsNaN(c.err) && !(d < 1e-2) {
+			t.Errorf("%s: +/- %.6g, llama-perplexity %.6g", c.flags, got["se_llamacpp"], c.err)
+		}
+	}
+}
+
+// estimatesOf reads the estimates of the first result of a JSON output.
+func estimatesOf(t *testing.T, s string) map[string]float64 {
+	t.Helper()
+	var doc struct {
+		probes.Result
+		Results []probes.Result `json:"results"`
+	}
+	if err := json.Unmarshal([]byte(s), &doc); err != nil {
+		t.Fatal(err)
+	}
+	r := doc.Result
+	if len(doc.Results) > 0 {
+		r = doc.Results[0]
+	}
+	out := make(map[string]float64)
+	for _, e := range r.Estimates {
+		if e.Value != nil {
+			out[e.Name] = *e.Value
+		}
+	}
+	return out
 }
