@@ -242,10 +242,13 @@ func (g *generator) choose(cs []*continuation, hidden [][]float32) (running bool
 		if k, ok := finite(z); !ok {
 			return fault.Inputf("nonfinite", "model: generate: prompt %q sample %d token %d: output %g", c.prompt.ID, c.sample, len(c.logs), z[k])
 		}
-		if g.o.Vocab > 0 {
-			z = z[:g.o.Vocab]
-		}
 		r := readRow(z)
+		if g.o.Vocab > 0 && g.o.Vocab < len(z) { // the others are never chosen, and stay in the softmax
+			logSum := r.logSum
+			z = z[:g.o.Vocab]
+			r = readRow(z)
+			r.logSum = logSum
+		}
 		if r.gap < NearTieGap && c.nearTie < 0 {
 			c.nearTie = len(c.logs)
 		}

@@ -407,9 +407,15 @@ func TestGenerateStops(t *testing.T) {
 	}
 	// Ids that are no tokens are never generated, however likely.
 	small := int(slices.Max(free[0].IDs))
-	for _, g := range generate(t, m, ps, GenOptions{MaxTokens: 12, Vocab: small}) {
-		if int(slices.Max(g.IDs)) >= small {
-			t.Errorf("vocabulary %d: %v", small, g.IDs)
+	got = generate(t, m, ps, GenOptions{MaxTokens: 12, Vocab: small})
+	for i, s := range rescored(t, m, ps, got, ScoreOptions{}) {
+		if int(slices.Max(got[i].IDs)) >= small {
+			t.Errorf("vocabulary %d: %v", small, got[i].IDs)
+		}
+		for j, lp := range got[i].LogProbs { // the softmax is over all entries, as in scoring
+			if math.Abs(float64(lp-s.Logprob[j])) > 1e-5 {
+				t.Errorf("vocabulary %d: ln p %v, scoring %v", small, lp, s.Logprob[j])
+			}
 		}
 	}
 }

@@ -53,7 +53,8 @@ Prompts: .jsonl with id, prompt (--field names another), system and max_tokens i
 or the --messages of a chat; .txt with --split line. --template puts them into the
 checkpoint's chat template, with the assistant's turn opened. A continuation ends at an
 id of --eos (auto: generation_config.json, config.json, the tokenizer), at a string of
---stop, after --max-tokens, or where the model's positions end.
+--stop, after --max-tokens, or where the model's positions end. Nothing else of
+generation_config.json is used.
 
 "membership cover" and "ghost test" read the file by --gens.`,
 		Example: `  assay generate ./pythia-70m --prompts prompts.jsonl --max-tokens 64 -o gens.jsonl
