@@ -107,11 +107,15 @@ func (a *analysis) estimates(b *report.Builder, m *reading) {
 			b.Add(name(fmt.Sprintf("r2.%s-%s", r.q.d.Groups[p.I], r.q.d.Groups[p.J])), p.R2, "fraction", how, "")
 		}
 	}
+	one := "" // with two labels three indices are one number
+	if len(r.q.d.Groups) == 2 {
+		one = "; with two labels the plain R2 in another unit"
+	}
 	if r.o.wants("xbi") {
-		b.Add(name("xbi"), m.mom.XBI.Value, "ratio", "W/(n min |m_i-m_j|^2); low = apart", m.mom.XBI.Why)
+		b.Add(name("xbi"), m.mom.XBI.Value, "ratio", "W/(n min |m_i-m_j|^2); low = apart"+one, m.mom.XBI.Why)
 	}
 	if r.o.wants("chi") {
-		b.Add(name("chi"), m.mom.CHI.Value, "ratio", "(B/(k-1))/(W/(n-k)); grows with n", m.mom.CHI.Why)
+		b.Add(name("chi"), m.mom.CHI.Value, "ratio", "(B/(k-1))/(W/(n-k)); grows with n"+one, m.mom.CHI.Why)
 	}
 	if m.hasFar {
 		a.farEstimates(b, m)

@@ -137,8 +137,25 @@ func Analyse(ctx context.Context, a, b latent.States, o Options) (*Report, error
 		return nil, err
 	}
 	p.verdict(out)
+	p.checks()
 	out.Result = p.r.Done()
 	return out, nil
+}
+
+// checks says what the digests of the two files say; the names are those of
+// probes/compare.
+func (p *pairing) checks() {
+	x, y := p.a.Info(), p.b.Info()
+	for _, c := range []struct{ name, what, a, b string }{
+		{"same-weights", "weights", x.Checkpoint, y.Checkpoint}, {"same-tokenizer", "tokenizer", x.Tokenizer, y.Tokenizer},
+	} {
+		ok := c.a != "" && c.a == c.b
+		v := 1.0
+		if ok {
+			v = 0
+		}
+		p.r.Checks = append(p.r.Checks, probes.Check{Name: c.name, Value: v, Pass: ok, Text: fmt.Sprintf("digests of the %s %q and %q", c.what, c.a, c.b)})
+	}
 }
 
 // rows returns layer k of both files: the sample, else all rows up to maxRows.

@@ -3,7 +3,6 @@ package geom
 import (
 	"math"
 	"sort"
-	"sync"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
@@ -34,19 +33,25 @@ func Gram(x Rows, center []float64, workers int) Dense {
 	n, w := x.Len(), x.Width()
 	g := NewDense(n, n)
 	tiles := (n + tile - 1) / tile
-	// Two tiles per worker, whatever the number of pairs.
+	// Two tiles per worker, whatever the number of pairs. A sync.Pool would be
+	// emptied by every collection, and tiles are what causes them.
 	rows := min(n, tile)
-	spare := sync.Pool{New: func() any { b := make([]float64, 2*rows*w); return &b }}
+	spare := make(chan []float64, tiles*(tiles+1)/2)
 	par.For(tiles*(tiles+1)/2, workers, func(p int) {
 		i, j := tilePair(p, tiles)
 		ilo, ihi := i*tile, min(n, (i+1)*tile)
 		jlo, jhi := j*tile, min(n, (j+1)*tile)
-		both := spare.Get().(*[]float64)
-		defer spare.Put(both)
-		a := load(x, ilo, ihi, center, (*both)[:rows*w])
+		var both []float64
+		select {
+		case both = <-spare:
+		default:
+			both = make([]float64, 2*rows*w)
+		}
+		defer func() { spare <- both }()
+		a := load(x, ilo, ihi, center, both[:rows*w])
 		b := a
 		if i != j {
-			b = load(x, jlo, jhi, center, (*both)[rows*w:])
+			b = load(x, jlo, jhi, center, both[rows*w:])
 		}
 		blas64.Gemm(blas.NoTrans, blas.Trans, 1, a, b, 0, blas64.General{Rows: ihi - ilo, Cols: jhi - jlo, Stride: n, Data: g.Data[ilo*n+jlo:]})
 		for r := ilo; r < ihi; r++ {

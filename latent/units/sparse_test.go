@@ -127,3 +127,25 @@ func TestDirectionFile(t *testing.T) {
 		}
 	}
 }
+
+// Any bytes: a direction of unit length or an error.
+func FuzzReadDirection(f *testing.F) {
+	var b bytes.Buffer
+	if err := WriteDirection(&b, Direction{Vector: []float64{3, 4}, Groups: []string{"a", "b"}}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, x []byte) {
+		d, err := ReadDirection(bytes.NewReader(x))
+		if err != nil {
+			return
+		}
+		n := 0.0
+		for _, v := range d.Vector {
+			n += v * v
+		}
+		if math.Abs(n-1) > 1e-6 {
+			t.Errorf("squared length %v", n)
+		}
+	})
+}

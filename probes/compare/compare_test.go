@@ -152,6 +152,18 @@ func TestSameUnderAnotherTypeAndName(t *testing.T) {
 	}
 }
 
+func TestNothingOfOneShape(t *testing.T) {
+	r := run(t, of("a", "w", "F32", []int{2}, []float64{1, 2}), of("b", "w", "F32", []int{1}, []float64{1}))
+	for _, e := range r.Estimates {
+		if e.Value != nil {
+			t.Errorf("%s = %v, want null", e.Name, *e.Value)
+		}
+	}
+	if r.Verdict.Finding != "other-shape" {
+		t.Errorf("finding %s", r.Verdict.Finding)
+	}
+}
+
 func TestNonFiniteAndZero(t *testing.T) {
 	n := []int{3}
 	r := run(t, of("a", "w", "F32", n, []float64{math.NaN(), 1, math.Inf(1)}, "z", "F32", n, []float64{0, 0, 0}), of("b", "w", "F32", n, []float64{1, 2, math.Inf(1)}, "z", "F32", n, []float64{0, 0, 1}))

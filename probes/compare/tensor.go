@@ -12,6 +12,7 @@ const chunk = 1 << 16
 type sums struct {
 	dd, aa, bb, ab float64
 	most           float64
+	n              int // values that are finite on both sides
 	nonfinite      int
 }
 
@@ -21,11 +22,16 @@ func (s *sums) add(o sums) {
 	s.bb += o.bb
 	s.ab += o.ab
 	s.most = math.Max(s.most, o.most)
+	s.n += o.n
 	s.nonfinite += o.nonfinite
 }
 
 func (s sums) distance() Distance {
-	return Distance{R: value(math.Sqrt(s.dd / s.aa)), Cosine: value(s.ab / math.Sqrt(s.aa*s.bb)), MaxAbs: value(s.most), sums: s}
+	d := Distance{R: value(math.Sqrt(s.dd / s.aa)), Cosine: value(s.ab / math.Sqrt(s.aa*s.bb)), sums: s}
+	if s.n > 0 {
+		d.MaxAbs = value(s.most)
+	}
+	return d
 }
 
 // rounding is a floating-point type that a side may be the other's rounding to.
@@ -71,6 +77,7 @@ func (p *pairing) add(a, b []float64) {
 			s.nonfinite++
 			continue
 		}
+		s.n++
 		d := x - y
 		s.dd += d * d
 		s.aa += x * x
