@@ -19,27 +19,33 @@ import (
 func newMembershipCover(a *app) *cobra.Command {
 	f := comparison{membershipFlags: membershipFlags{scorer: scorer{app: a}}}
 	var gens, prompts string
+	var c coverSampling
 	cmd := &cobra.Command{
-		Use:   "cover --text FILE --gens GENS.jsonl",
+		Use:   "cover [CKPT] --text FILE [--gens GENS.jsonl]",
 		Short: "Do sampled continuations copy the true rest of the texts? (n-gram coverage)",
 		Long: `cover cuts every text after half of its words, and measures how much of the true rest
 stands in generated continuations: runs of 2 to 12 common words (index), their balanced
-form, the longest run. --prompts writes the prompts; generate 20 samples each at
-temperature 1 and top-p 0.95, as many tokens as the rest has, and pass them by --gens
-(.jsonl with id, text; several lines of one id are samples). With labels the scores are
-evaluated like those of "membership eval", behind the same gate.`,
-		Example: `  assay membership cover --text book.jsonl --prompts prompts.jsonl
+form, the longest run. A checkpoint is asked for --samples continuations of each text, as
+many tokens as the true rest has. For another machine --prompts writes the prompts; its
+continuations ("assay generate", or a .jsonl with id, text where several lines of one id
+are samples) come back by --gens. With labels the scores are evaluated like those of
+"membership eval", behind the same gate.`,
+		Example: `  assay membership cover ./suspect --text book.jsonl --samples 20
+  assay membership cover --text book.jsonl --prompts prompts.jsonl
   assay membership cover --text book.jsonl --gens gens.jsonl --rows cover.csv
   assay membership cover --text labelled.jsonl --gens gens.jsonl --primary cover --plot roc.svg`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (gens == "") == (prompts == "") {
-				return fault.Usagef("membership cover: want --gens FILE or --prompts FILE")
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if one(gens != "")+one(prompts != "")+len(args) != 1 {
+				return fault.Usagef("membership cover: want a checkpoint, --gens FILE or --prompts FILE")
+			}
+			if c.samples < 1 || c.maxTokens < 1 {
+				return fault.Usagef("membership cover: found %d samples of %d tokens, want at least 1 of each", c.samples, c.maxTokens)
 			}
 			if prompts != "" {
 				return f.coverPrompts(prompts)
 			}
-			return f.cover(cmd.Context(), gens)
+			return f.cover(cmd.Context(), append(args, "")[0], gens, c)
 		},
 	}
 	fl := cmd.Flags()
@@ -49,7 +55,12 @@ evaluated like those of "membership eval", behind the same gate.`,
 	fl.StringVar(&prompts, "prompts", "", "write the prompts to this .jsonl (id, prompt) and stop")
 	fl.StringVar(&f.labels, "labels", "", "labels by document id (.csv with the header id,label[,group])")
 	fl.StringVar(&f.o.Primary, "primary", "", "the score named beforehand (default: all, adjusted by Holm)")
+	fl.IntVar(&c.samples, "samples", 20, "continuations of each text")
+	fl.Float64Var(&c.temperature, "temperature", 1, "temperature of the sampler; 0 takes the most likely token")
+	fl.Float64Var(&c.topP, "top-p", 0.95, "probability that the sampler keeps (0 = all)")
+	fl.IntVar(&c.maxTokens, "max-tokens", 512, "tokens of a continuation at most")
 	f.registerComparison(cmd)
+	f.model.register(fl)
 	_ = cmd.MarkFlagRequired("text")
 	return cmd
 }
@@ -88,7 +99,7 @@ func (f *comparison) coverPrompts(path string) error {
 	})
 }
 
-func (f *comparison) cover(_ context.Context, gens string) error {
+func (f *comparison) cover(ctx context.Context, ckpt, gens string, c coverSampling) error {
 	format, err := plotFormat(f.plot)
 	if err != nil {
 		return err
@@ -100,12 +111,14 @@ func (f *comparison) cover(_ context.Context, gens string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(gens)
-	if err != nil {
-		return fault.Inputf("no-file", "--gens: %w", err)
+	var generated map[string][]string
+	from := probes.Input{Role: "generations", Path: gens}
+	if ckpt != "" {
+		from = probes.Input{Role: "suspect", Path: ckpt}
+		generated, from.Digest, err = f.continuations(ctx, ckpt, texts, c)
+	} else {
+		generated, from.Digest, err = readGenerations(gens)
 	}
-	defer file.Close()
-	generated, err := membership.ReadGenerations(file)
 	if err != nil {
 		return err
 	}
@@ -122,12 +135,22 @@ func (f *comparison) cover(_ context.Context, gens string) error {
 	if !labelled {
 		return f.coverRows(t)
 	}
-	digest, err := fileDigest(gens)
-	if err != nil {
-		return err
-	}
-	f.o.Inputs = []probes.Input{{Role: "generations", Path: gens, Digest: digest}}
+	f.o.Inputs = []probes.Input{from}
 	return f.evaluate(d, format)
+}
+
+func readGenerations(path string) (map[string][]string, string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, "", fault.Inputf("no-file", "--gens: %w", err)
+	}
+	defer file.Close()
+	out, err := membership.ReadGenerations(file)
+	if err != nil {
+		return nil, "", err
+	}
+	digest, err := fileDigest(path)
+	return out, digest, err
 }
 
 // coverRows prints the scores alone: a description.
