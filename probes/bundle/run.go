@@ -328,10 +328,11 @@ func evaluate(ctx context.Context, e Engine, j Job, draw func(probes.Result) [][
 	if len(rs) == 0 {
 		return nil, nil, fault.Inputf("empty", "test %s: found no result", j.ID)
 	}
-	entries, err := os.ReadDir(tmp) // sorted by name
+	entries, err := os.ReadDir(tmp)
 	if err != nil {
 		return nil, nil, fault.Retryf("io", "bundle: %w", err)
 	}
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int { return len(a.Name()) - len(b.Name()) }) // the main figure has the shortest name
 	var figures [][]byte
 	for _, f := range entries {
 		b, err := os.ReadFile(filepath.Join(tmp, f.Name()))

@@ -38,6 +38,9 @@ func Figures(r probes.Result) [][]byte {
 	slices.Reverse(es) // the first estimate on top
 	p := plot.New()
 	p.X.Label.Text = visible.Text(es[0].Unit, maxShown)
+	if es[0].Unit == "1" {
+		p.X.Label.Text = "(no unit)"
+	}
 	p.X.Label.TextStyle.Font.Size = 11
 	var names []string
 	for i, e := range es {
@@ -62,7 +65,7 @@ func Figures(r probes.Result) [][]byte {
 	pad := 0.04 * max(hi-lo, 1e-9*max(1, math.Abs(hi)))
 	p.X.Min, p.X.Max = lo-pad, hi+pad
 	c := vgsvg.New(17*vg.Centimeter, vg.Length(1.6+0.65*float64(len(es)))*vg.Centimeter)
-	p.Draw(draw.New(c))
+	p.Draw(draw.Crop(draw.New(c), 0, -5*vg.Millimeter, 0, 0)) // room for half of the last tick's label
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
 		return nil
