@@ -71,9 +71,15 @@ func channelOrder(hd int, rope *Rope) []int {
 func (r *reader) part(key string, rows int) (part, error) {
 	var w matrix
 	var err error
-	if r.half || r.mapped {
+	ok := false
+	switch {
+	case r.half:
+		ok = true
 		w, err = r.matrix(key + ".w")
-	} else {
+	case r.mapped: // not as bits: gains and scales are multiplied in
+		w, ok = r.raw(r.inv.names[key+".w"])
+	}
+	if !ok {
 		w.f, err = r.get(key + ".w")
 	}
 	if err != nil {

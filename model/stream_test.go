@@ -271,3 +271,27 @@ func (h half) Raw(name string) ([]byte, weights.Info, error) {
 	info.DType = weights.BF16
 	return []byte{0, 0}, info, nil
 }
+
+// TestStreamGGUF: blocks of quantised values, rows in another order and transposed
+// matrices are read as where the weights are in memory.
+func TestStreamGGUF(t *testing.T) {
+	for _, name := range []string{"llama-q8_0", "llama", "gpt2", "mixtral", "falcon-gqa"} {
+		ck, err := weights.Open(filepath.Join(ggufDir, name+".gguf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ck.Close()
+		var all [2][]Scores
+		for i, mode := range []string{WeightsArgs, WeightsStream} {
+			m, err := Load(context.Background(), ck, Options{BatchTokens: 64, Weights: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			all[i] = scoreAll(t, m, randomWindows(2, 20, m.spec.Vocab), ScoreOptions{})
+		}
+		if !slices.EqualFunc(all[0], all[1], same) {
+			t.Errorf("%s: scores differ", name)
+		}
+	}
+}
