@@ -30,15 +30,22 @@ func (in *interp) binary(x *binary) value {
 	if v, ok := in.sequences(x.op, a, b); ok {
 		return v
 	}
+	return in.integersOrFloats(x.op, a, b)
+}
+
+// integersOrFloats is an operation on two numbers.
+func (in *interp) integersOrFloats(op string, a, b value) value {
+	in.defined(a)
+	in.defined(b)
 	i, f, float, ok := number(a)
 	j, g, gloat, ok2 := number(b)
 	if !ok || !ok2 {
-		in.fail("%s: unsupported operands %s and %s", x.op, typeName(a), typeName(b))
+		in.fail("%s: unsupported operands %s and %s", op, typeName(a), typeName(b))
 	}
-	if !float && !gloat && x.op != "/" && !(x.op == "**" && j < 0) {
-		return in.integers(x.op, i, j)
+	if !float && !gloat && op != "/" && !(op == "**" && j < 0) {
+		return in.integers(op, i, j)
 	}
-	return in.floats(x.op, f, g)
+	return in.floats(op, f, g)
 }
 
 // sequences are + and * of strings and lists.
@@ -57,11 +64,11 @@ func (in *interp) sequences(op string, a, b value) (value, bool) {
 			return like(a, strings.Repeat(s, int(n))), true
 		}
 		l, ok := a.(*list)
-		if !ok {
+		if !ok || l.kind != "" {
 			return nil, false
 		}
 		in.product(len(l.items), n, 16)
-		out := &list{make([]value, 0, len(l.items)*int(n)), l.tuple}
+		out := &list{items: make([]value, 0, len(l.items)*int(n)), tuple: l.tuple}
 		for range n {
 			if len(l.items) == 0 {
 				break
@@ -93,9 +100,9 @@ func (in *interp) sequences(op string, a, b value) (value, bool) {
 	}
 	l, ok := a.(*list)
 	m, ok2 := b.(*list)
-	if ok && ok2 && l.tuple == m.tuple {
+	if ok && ok2 && l.tuple == m.tuple && l.kind == "" && m.kind == "" {
 		in.room(len(l.items) + len(m.items))
-		return &list{append(append(make([]value, 0, len(l.items)+len(m.items)), l.items...), m.items...), l.tuple}, true
+		return &list{items: append(append(make([]value, 0, len(l.items)+len(m.items)), l.items...), m.items...), tuple: l.tuple}, true
 	}
 	return nil, false
 }

@@ -72,7 +72,7 @@ func (in *interp) eval(x expr) value {
 		return undefined{"the inline if-expression evaluated to false and no else section was defined"}
 	case *sequence:
 		in.room(len(x.items))
-		l := &list{make([]value, len(x.items)), x.tuple}
+		l := &list{items: make([]value, len(x.items)), tuple: x.tuple}
 		for i, y := range x.items {
 			l.items[i] = in.eval(y)
 		}
@@ -246,7 +246,7 @@ func (in *interp) item(v, k value) value {
 			return x
 		}
 	case *list:
-		if i, ok := index(k, len(o.items)); ok {
+		if i, ok := index(k, len(o.items)); ok && (o.kind == "" || o.kind == "range") {
 			return o.items[i]
 		}
 	default:
@@ -316,10 +316,10 @@ func (in *interp) slice(v value, s *slice) value {
 		return like(v, string(out))
 	}
 	l, ok := v.(*list)
-	if !ok {
-		return undefined{fmt.Sprintf("a %s has no slices", typeName(v))}
+	if !ok || l.kind != "" && l.kind != "range" {
+		in.fail("a %s has no slices", typeName(v))
 	}
-	out := &list{tuple: l.tuple}
+	out := &list{tuple: l.tuple, kind: l.kind}
 	for _, i := range in.indices(at, len(l.items)) {
 		out.items = append(out.items, l.items[i])
 	}
@@ -456,7 +456,7 @@ func (in *interp) contains(box, x value) bool {
 		_, ok := b.get(x)
 		return ok
 	case *list:
-		for _, y := range b.items {
+		for _, y := range in.items(b) {
 			if in.equal(x, y) {
 				return true
 			}

@@ -68,20 +68,20 @@ var filterTable = map[string]filterFunc{
 			}
 			return in.format(in.str(v), d)
 		}
-		return in.format(in.str(v), &list{a.pos, true})
+		return in.format(in.str(v), &list{items: a.pos, tuple: true})
 	},
 	"groupby": groupby,
 	"indent":  indent,
 	"int":     intFilter,
 	"items": func(in *interp, v value, a actual) value {
 		if isUndefined(v) {
-			return &list{}
+			return generator(nil)
 		}
 		d, ok := v.(*dict)
 		if !ok {
 			in.fail("items: found a %s, want a mapping", typeName(v))
 		}
-		return in.pairs(d)
+		return generator(in.pairs(d).items)
 	},
 	"join": func(in *interp, v value, a actual) value {
 		in.want("join", a, 0, 2, "d", "attribute")
@@ -96,6 +96,9 @@ var filterTable = map[string]filterFunc{
 		return in.join(parts, in.str(a.arg(0, "d", "")))
 	},
 	"last": func(in *interp, v value, a actual) value {
+		if typeName(v) == "generator" {
+			in.fail("last: a generator has none: make a list of it")
+		}
 		if x := in.items(v); len(x) > 0 {
 			return x[len(x)-1]
 		}
@@ -105,7 +108,7 @@ var filterTable = map[string]filterFunc{
 	"list": func(in *interp, v value, a actual) value {
 		x := in.items(v)
 		in.room(len(x))
-		return &list{append([]value{}, x...), false}
+		return &list{items: append([]value{}, x...)}
 	},
 	"lower": textFilter(lower),
 	"map":   mapFilter,
@@ -132,9 +135,13 @@ var filterTable = map[string]filterFunc{
 			}
 			return string(r)
 		}
+		l := &list{kind: "generator"}
+		if typeName(v) == "generator" { // has no reverse order of its own: Jinja makes a list
+			l.kind = ""
+		}
 		x := in.items(v)
 		in.room(len(x))
-		l := &list{make([]value, len(x)), false}
+		l.items = make([]value, len(x))
 		for i, y := range x {
 			l.items[len(x)-1-i] = y
 		}
@@ -185,6 +192,9 @@ func textFilter(f func(s string) string) filterFunc {
 func length(in *interp, v value, a actual) value {
 	switch v := v.(type) {
 	case *list:
+		if v.kind == "generator" {
+			in.fail("length: a generator has none: make a list of it")
+		}
 		return int64(len(v.items))
 	case *dict:
 		return int64(len(v.keys))
@@ -225,7 +235,7 @@ func indent(in *interp, v value, a actual) value {
 		in.alloc(n)
 		pad = strings.Repeat(" ", n)
 	}
-	s := in.str(v)
+	s := in.textArg("indent", v)
 	first, blank := truth(a.arg(1, "first", false)), truth(a.arg(2, "blank", false))
 	ls := strings.Split(s, "\n")
 	if !blank { // splitlines drops the empty line at the end; Jinja adds it first

@@ -48,7 +48,7 @@ func (in *interp) sorted(items []value, key func(v value) value, reverse bool) *
 		}
 		return c
 	})
-	l := &list{make([]value, len(items)), false}
+	l := &list{items: make([]value, len(items))}
 	for i, j := range at {
 		l.items[i] = items[j]
 	}
@@ -110,7 +110,7 @@ func groupby(in *interp, v value, a actual) value {
 		k := key(x, true)
 		if len(out.items) == 0 || !in.equal(k, last) {
 			in.room(6)
-			out.items = append(out.items, &list{[]value{key(x, false), &list{}}, true})
+			out.items = append(out.items, &list{items: []value{key(x, false), &list{}}, tuple: true})
 			last = k
 		}
 		g := out.items[len(out.items)-1].(*list).items[1].(*list)
@@ -122,7 +122,7 @@ func groupby(in *interp, v value, a actual) value {
 func unique(in *interp, v value, a actual) value {
 	in.want("unique", a, 0, 2, "case_sensitive", "attribute")
 	by, strict := a.arg(1, "attribute", nil), truth(a.arg(0, "case_sensitive", false))
-	seen, out := newDict(), &list{}
+	seen, out := newDict(), generator(nil)
 	for _, x := range in.items(v) {
 		k := in.keyed(x, by, strict)
 		in.room(4)
@@ -145,9 +145,9 @@ func batch(in *interp, v value, a actual) value {
 	}
 	items := in.items(v)
 	in.room(2 * len(items))
-	out := &list{}
+	out := generator(nil)
 	for i := 0; i < len(items); i += n {
-		l := &list{append([]value{}, items[i:min(i+n, len(items))]...), false}
+		l := &list{items: append([]value{}, items[i:min(i+n, len(items))]...)}
 		if fill != nil {
 			in.room(n - len(l.items))
 			for len(l.items) < n {
@@ -167,13 +167,13 @@ func sliceFilter(in *interp, v value, a actual) value {
 	}
 	items := in.items(v)
 	in.room(3*n + len(items))
-	out, from := &list{}, 0
+	out, from := generator(nil), 0
 	for i := range n {
 		size := len(items) / n
 		if i < len(items)%n {
 			size++
 		}
-		l := &list{append([]value{}, items[from:from+size]...), false}
+		l := &list{items: append([]value{}, items[from:from+size]...)}
 		if fill != nil && i >= len(items)%n {
 			l.items = append(l.items, fill)
 		}
@@ -199,11 +199,11 @@ func extreme(name string, want int) filterFunc {
 
 func mapFilter(in *interp, v value, a actual) value {
 	if !truth(v) { // None, too
-		return &list{}
+		return generator(nil)
 	}
 	items := in.items(v)
 	in.room(len(items))
-	out := &list{}
+	out := generator(nil)
 	by, hasAttr := a.named["attribute"]
 	if len(a.pos) == 0 && hasAttr {
 		in.want("map", a, 1, 2, "attribute", "default")
@@ -231,7 +231,7 @@ func mapFilter(in *interp, v value, a actual) value {
 // choose is select, reject and their attr forms.
 func (in *interp) choose(v value, a actual, attr, keep bool) value {
 	if !truth(v) { // None, too
-		return &list{}
+		return generator(nil)
 	}
 	items := in.items(v)
 	in.room(len(items))
@@ -249,7 +249,7 @@ func (in *interp) choose(v value, a actual, attr, keep bool) value {
 		rest := actual{pos[1:], a.names, a.named}
 		passes = func(x value) bool { return t(in, x, rest) }
 	}
-	out := &list{}
+	out := generator(nil)
 	for _, x := range items {
 		y := x
 		if attr {

@@ -33,7 +33,7 @@ var globals = map[string]func(in *interp, a actual) value{
 			in.fail("range: %d numbers, want at most %d", n, maxRange)
 		}
 		in.room(n)
-		l := &list{}
+		l := &list{kind: "range"}
 		for i := range n {
 			l.items = append(l.items, int64(start+i*step))
 		}

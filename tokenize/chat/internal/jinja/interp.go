@@ -220,7 +220,11 @@ func (in *interp) items(v value) []value {
 	switch v := v.(type) {
 	case *list:
 		in.step(len(v.items))
-		return v.items
+		items := v.items
+		if v.kind == "generator" {
+			v.items = nil
+		}
+		return items
 	case *dict:
 		in.step(len(v.keys))
 		return v.keys
@@ -339,7 +343,7 @@ func (l *loop) attr(in *interp, name string) value {
 		}}
 	case "changed":
 		return function{"loop.changed", func(in *interp, a actual) value {
-			now := &list{a.pos, true}
+			now := &list{items: a.pos, tuple: true}
 			same := l.any && in.equal(l.last, now)
 			l.last, l.any = now, true
 			return !same
@@ -410,6 +414,6 @@ func (in *interp) bind(name string, sig signature, a actual) {
 		in.fail("macro %s: found %d arguments, want at most %d", name, len(a.pos), len(sig.params))
 	}
 	if sig.varargs {
-		vars["varargs"] = &list{append([]value{}, a.pos[min(len(a.pos), len(sig.params)):]...), true}
+		vars["varargs"] = &list{items: append([]value{}, a.pos[min(len(a.pos), len(sig.params)):]...), tuple: true}
 	}
 }

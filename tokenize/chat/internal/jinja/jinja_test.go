@@ -114,6 +114,31 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What filters return is read once, is true and has no length, as in Jinja: `if x |
+// select` is no question of whether there is anything (jinja2 3.1.6).
+func TestGenerators(t *testing.T) {
+	const empty = "{% set g = [] | select %}"
+	for source, want := range map[string]string{
+		empty + "{{ 'yes' if g else 'no' }}":                                              "yes",
+		empty + "{{ 'yes' if g | list else 'no' }}":                                       "no",
+		"{% set g = [1, 2] | map('string') %}{{ g | join }}{{ g | join }}":                "12",
+		"{{ [1, 2] | select | list | length }}{{ {'a': 1}.items() | length }}":            "21",
+		"{{ [1] | select is sequence }}{{ [1] | select is iterable }}":                    "FalseTrue",
+		"{% for k, v in {'a': 1} | items %}{{ k }}{{ v }}{% endfor %}":                    "a1",
+		"{{ ([1, 2] | map('string') | reverse)[0] }}{{ range(3)[1] }}{{ 2 in range(3) }}": "21True",
+	} {
+		got, err := renderAt(source, time.Time{})
+		if err != nil || got != want {
+			t.Errorf("%s gave %q, %v, want %q", source, got, err, want)
+		}
+	}
+	for _, source := range []string{"{{ [1] | select | length }}", "{{ [1] | select | tojson }}", "{{ [1] | map('string') | last }}", "{{ ([1] | select)[1:] }}", "{{ [1] | select }}", "{{ ([1] | select) + [1] }}", "{{ 5[1:] }}"} {
+		if got, err := renderAt(source, time.Time{}); err == nil {
+			t.Errorf("%s gave %q, want an error", source, got)
+		}
+	}
+}
+
 // What could reach beyond the template does not exist.
 func TestRefusals(t *testing.T) {
 	for _, source := range []string{

@@ -84,6 +84,9 @@ func (e *encoder) write(v value) {
 	case markup:
 		e.string(string(v))
 	case *list:
+		if v.kind != "" {
+			in.fail("tojson: a %s is not JSON serializable", v.kind)
+		}
 		e.block('[', ']', len(v.items), func(i int) { e.write(v.items[i]) })
 	case *dict:
 		order := make([]int, len(v.keys))

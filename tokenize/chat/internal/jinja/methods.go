@@ -84,19 +84,21 @@ var dictMethods = map[string]method{
 	},
 	"items": func(in *interp, v value, a actual) value {
 		in.want("items", a, 0, 0)
-		return in.pairs(v.(*dict))
+		l := in.pairs(v.(*dict))
+		l.kind = "dict view"
+		return l
 	},
 	"keys": func(in *interp, v value, a actual) value {
 		in.want("keys", a, 0, 0)
 		d := v.(*dict)
 		in.room(len(d.keys))
-		return &list{slices.Clone(d.keys), false}
+		return &list{items: slices.Clone(d.keys), kind: "dict view"}
 	},
 	"values": func(in *interp, v value, a actual) value {
 		in.want("values", a, 0, 0)
 		d := v.(*dict)
 		in.room(len(d.keys))
-		l := &list{}
+		l := &list{kind: "dict view"}
 		for i := range d.keys {
 			l.items = append(l.items, d.at(i))
 		}
@@ -112,7 +114,7 @@ func (in *interp) pairs(d *dict) *list {
 	in.room(4 * len(d.keys))
 	l := &list{}
 	for i, k := range d.keys {
-		l.items = append(l.items, &list{[]value{k, d.at(i)}, true})
+		l.items = append(l.items, &list{items: []value{k, d.at(i)}, tuple: true})
 	}
 	return l
 }
@@ -150,7 +152,7 @@ var listMethods = map[string]method{
 	"copy": func(in *interp, v value, a actual) value {
 		l := v.(*list)
 		in.room(len(l.items))
-		return &list{slices.Clone(l.items), l.tuple}
+		return &list{items: slices.Clone(l.items), tuple: l.tuple}
 	},
 }
 

@@ -65,16 +65,16 @@ var strMethods = map[string]method{
 			sep = ""
 		}
 		in.alloc(len(s))
-		return &list{[]value{before, sep, after}, true}
+		return &list{items: []value{before, sep, after}, tuple: true}
 	}, 1, 1),
 	"rpartition": str("rpartition", func(in *interp, s string, a actual) value {
 		sep := in.separator(a.pos[0])
 		in.alloc(len(s))
 		i := strings.LastIndex(s, sep)
 		if i < 0 {
-			return &list{[]value{"", "", s}, true}
+			return &list{items: []value{"", "", s}, tuple: true}
 		}
-		return &list{[]value{s[:i], sep, s[i+len(sep):]}, true}
+		return &list{items: []value{s[:i], sep, s[i+len(sep):]}, tuple: true}
 	}, 1, 1),
 	"join": str("join", func(in *interp, s string, a actual) value {
 		var parts []string

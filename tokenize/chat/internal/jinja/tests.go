@@ -20,22 +20,25 @@ var testTable = map[string]tester{
 		_, ok := text(v)
 		return ok
 	},
-	"mapping":  func(_ *interp, v value, _ actual) bool { return isDict(v) },
-	"sequence": func(_ *interp, v value, _ actual) bool { return countable(v) },
+	"mapping": func(_ *interp, v value, _ actual) bool { return isDict(v) },
+	"sequence": func(_ *interp, v value, _ actual) bool {
+		l, ok := v.(*list)
+		return countable(v) && !(ok && (l.kind == "generator" || l.kind == "dict view"))
+	},
 	"iterable": func(_ *interp, v value, _ actual) bool { return countable(v) },
 	"callable": func(_ *interp, v value, _ actual) bool {
 		t := typeName(v)
 		return t == "function" || t == "LoopContext" || t == "Undefined"
 	},
 	"escaped": func(_ *interp, v value, _ actual) bool { return typeName(v) == "Markup" },
-	"odd":     func(in *interp, v value, _ actual) bool { return in.intArg("odd", v)&1 == 1 },
-	"even":    func(in *interp, v value, _ actual) bool { return in.intArg("even", v)&1 == 0 },
+	"odd": func(in *interp, v value, _ actual) bool {
+		return in.equal(in.integersOrFloats("%", v, int64(2)), int64(1))
+	},
+	"even": func(in *interp, v value, _ actual) bool {
+		return in.equal(in.integersOrFloats("%", v, int64(2)), int64(0))
+	},
 	"divisibleby": func(in *interp, v value, a actual) bool {
-		n := in.intArg("divisibleby", in.only("divisibleby", a))
-		if n == 0 {
-			in.fail("divisibleby: division by zero")
-		}
-		return in.intArg("divisibleby", v)%n == 0
+		return in.equal(in.integersOrFloats("%", v, in.only("divisibleby", a)), int64(0))
 	},
 	"lower": func(in *interp, v value, _ actual) bool { return strMethods["islower"](in, in.str(v), actual{}).(bool) },
 	"upper": func(in *interp, v value, _ actual) bool { return strMethods["isupper"](in, in.str(v), actual{}).(bool) },

@@ -20,7 +20,12 @@ type undefined struct{ what string }
 type list struct {
 	items []value
 	tuple bool
+	// kind is what else than a list or a tuple it is: "generator", "dict view",
+	// "range". A generator is true, has no length, and is read once.
+	kind string
 }
+
+func generator(items []value) *list { return &list{items: items, kind: "generator"} }
 
 // dict keeps the order in which keys were set. Numbers that are equal are one key.
 type dict struct {
@@ -113,7 +118,7 @@ func truth(v value) bool {
 	case markup:
 		return v != ""
 	case *list:
-		return len(v.items) > 0
+		return v.kind == "generator" || len(v.items) > 0
 	case *dict:
 		return len(v.keys) > 0
 	}
@@ -136,7 +141,10 @@ func typeName(v value) string {
 	case markup:
 		return "Markup"
 	case *list:
-		if v.tuple {
+		switch {
+		case v.kind != "":
+			return v.kind
+		case v.tuple:
 			return "tuple"
 		}
 		return "list"
@@ -201,7 +209,10 @@ func (in *interp) equal(a, b value) bool {
 		return ok
 	case *list:
 		b, ok := b.(*list)
-		if !ok || a.tuple != b.tuple || len(a.items) != len(b.items) {
+		if ok && a == b {
+			return true
+		}
+		if !ok || a.tuple != b.tuple || a.kind != b.kind || a.kind == "generator" || len(a.items) != len(b.items) {
 			return false
 		}
 		for i := range a.items {
@@ -248,7 +259,7 @@ func (in *interp) order(a, b value) int {
 		}
 	}
 	if a, ok := a.(*list); ok {
-		if b, ok := b.(*list); ok && a.tuple == b.tuple {
+		if b, ok := b.(*list); ok && a.tuple == b.tuple && a.kind == "" && b.kind == "" {
 			for i := range min(len(a.items), len(b.items)) {
 				if !in.equal(a.items[i], b.items[i]) {
 					return in.order(a.items[i], b.items[i])
@@ -309,7 +320,15 @@ func (in *interp) repr(b *strings.Builder, v value, depth int) {
 		quote(b, v)
 	case undefined:
 		b.WriteString("Undefined")
+	case markup:
+		in.alloc(len(v))
+		b.WriteString("Markup(")
+		quote(b, string(v))
+		b.WriteByte(')')
 	case *list:
+		if v.kind != "" {
+			in.fail("a %s has no text", v.kind)
+		}
 		open, shut := "[", "]"
 		if v.tuple {
 			open, shut = "(", ")"
