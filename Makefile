@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.commit=$(VERSION)
 LIB     := tokenize/lib/libtokenizers.a
 FUZZTIME ?= 60s
 
-.PHONY: build lib xla test race demo bench parity lint fuzz doctor docs clean tools
+.PHONY: build lib xla test race demo bench lint fuzz doctor docs clean tools
 
 build: lib
 	$(GO) build -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o bin/assay ./cmd/assay
@@ -30,8 +30,8 @@ lib: tools
 
 # First as a plain Go user would (no tags, no cgo), then what the tokenizer library adds.
 test: lib
-	CGO_ENABLED=0 $(GO) test ./...
-	$(GO) test -tags "$(TAGS)" ./tokenize/... ./model/score/... ./cmd/...
+	CGO_ENABLED=0 $(GO) test -timeout 60m ./...
+	$(GO) test -timeout 60m -tags "$(TAGS)" ./tokenize/... ./model/score/... ./cmd/...
 
 race: lib
 	$(GO) test -race -short -tags "$(TAGS)" ./...
