@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.commit=$(VERSION)
 LIB     := tokenize/lib/libtokenizers.a
 FUZZTIME ?= 60s
 
-.PHONY: build lib xla test race demo bench lint fuzz doctor docs clean tools
+.PHONY: build lib xla test race demo bench peers profile lint fuzz doctor docs clean tools
 
 build: lib
 	$(GO) build -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o bin/assay ./cmd/assay
@@ -39,11 +39,21 @@ race: lib
 demo: build
 	@scripts/demo.sh
 
-# Tokens per second, GF/s, share of this machine's FMA peak (timed in the same process; by the clock and by
-# processor time, which holds on a shared machine) and peak memory, for synthetic shapes.
-BENCH ?= Score/(70m|160m|llama135m)/8x512$$|Score/70m/64x64
-bench: tools
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 3x ./model
+# Speed here, next to what the machine can do, for well-known shapes and for short windows.
+BENCH ?= --shape 70m;--shape 160m;--shape llama-135m;--shape 70m --batch 64 --seq 64
+bench: build
+	@echo "$(BENCH)" | tr ';' '\n' | while read -r args; do bin/assay bench $$args || exit 1; done
+
+# Beside torch + transformers and llama.cpp (testdata/peers/requirements.txt), taking turns.
+PYTHON ?= python3
+peers: build
+	$(PYTHON) testdata/peers/peers.py --assay bin/assay $(PEERS)
+
+# Where the time goes: the profile of one pass of a shape.
+PROFILE ?= 160m
+profile: tools
+	@dir=$$(mktemp -d) && $(GO) test -run '^$$' -bench 'Score/$(PROFILE)/8x512$$' -benchtime 1x -o $$dir/model.test -cpuprofile $$dir/cpu.prof ./model && \
+	$(GO) tool pprof -top -nodecount=25 $$dir/model.test $$dir/cpu.prof; rm -rf $$dir
 
 lint: lib
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi

@@ -69,10 +69,15 @@ func (m *Model) products(T int) (ps []product, tokens int) {
 
 // Products times every matrix product of scoring windows of length inputs,
 // alone, with random numbers and as many at once as scoring runs: what is left
-// of the cost of a token is everything else. Each is repeated until the
+// of the cost of a token is everything else. It is zero for mixtures of experts. Each is repeated until the
 // processor time is well above the clock's grain.
 func (m *Model) Products(ctx context.Context, length int) (out Products, err error) {
 	defer edge("products", &err)
+	for i := range m.spec.Kinds {
+		if m.spec.Kinds[i].MLP.Experts != nil { // which rows meet which expert is not known beforehand
+			return out, nil
+		}
+	}
 	ps, tokens := m.products(bucket(max(1, length)))
 	for i, p := range ps {
 		if err := ctx.Err(); err != nil {
