@@ -275,6 +275,19 @@ def show(shape, out, a):
     print(f"{'':24}assay: {100 * base['share_of_peak']:.0f} % of the multiply-add peak by processor time, loaded in {base['load_seconds']:.2f} s")
 
 
+def markdown(result):
+    """The table of the README: clock, ratios by clock (and by processor time), memory."""
+    print("\n| shape | assay, tokens/s | torch | llama.cpp | assay / torch | assay / llama.cpp | peak MB: assay, torch, llama.cpp |")
+    print("|---|---|---|---|---|---|---|")
+    for shape, out in result["shapes"].items():
+        base = out["assay"]
+        peers = [out.get(n) for n in ("torch", "llama.cpp")]
+        speed = [f"{r['tokens_per_second']:.0f}" if r else "" for r in [base, *peers]]
+        ratio = [f"{base['tokens_per_second'] / r['tokens_per_second']:.2f} ({base['tokens_per_cpu_second'] / r['tokens_per_cpu_second']:.2f})" if r else "" for r in peers]
+        memory = ", ".join(f"{r['peak_memory_bytes'] / 1e6:.0f}" for r in [base, *peers] if r)
+        print(f"| {shape} | {' | '.join(speed)} | {' | '.join(ratio)} | {memory} |")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--assay", default="bin/assay")
@@ -307,6 +320,7 @@ def main():
         for shape in a.shapes.split(","):
             result["shapes"][shape] = run_shape(shape, a, scratch, log)
             show(shape, result["shapes"][shape], a)
+    markdown(result)
     if a.json:
         with open(a.json, "w") as f:
             json.dump(result, f, indent=1)
