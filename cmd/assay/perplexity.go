@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"strings"
 
 	"assay/cmd/assay/internal/show"
 	"assay/internal/fault"
@@ -23,13 +21,14 @@ import (
 // perplexityFlags are the flags of `assay perplexity`.
 type perplexityFlags struct {
 	scorer
-	score     scoreFlags
-	o         perplexity.Options
-	unitsFrom string
-	vs        string
-	rows      string
-	all       bool
-	out       string
+	score      scoreFlags
+	o          perplexity.Options
+	unitsFrom  string
+	presetName string
+	vs         string
+	rows       string
+	all        bool
+	out        string
 }
 
 func newPerplexity(a *app) *cobra.Command {
@@ -49,9 +48,15 @@ about training (tier C).`,
   assay perplexity ./pythia-70m --text wiki.txt --beside
   assay perplexity ./bert-base-uncased --text sentences.jsonl --policy pll`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.preset(cmd); err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), args[0])
+		},
 	}
 	fl := cmd.Flags()
+	fl.StringVar(&f.presetName, "preset", "", presetWikitext+": the wikitext task of lm-eval (pages detokenised and scored by lmeval-rolling, the originals counted)")
 	fl.StringVar(&f.score.text, "text", "", "documents as text, for a checkpoint")
 	fl.StringVar(&f.score.ids, "ids", "", "documents as token ids, for a checkpoint")
 	fl.StringVar(&f.score.split, "split", "", "how a .txt file is cut into documents: file (default), line or blank")
@@ -86,11 +91,11 @@ func (f *perplexityFlags) run(ctx context.Context, path string) error {
 	f.o.Pseudo = s.Policy.Name == window.Masked
 	f.o.Extra = append(f.o.Extra, s.warnings...)
 	f.o.Inputs = append(f.o.Inputs, s.input("checkpoint", path))
-	if f.unitsFrom != "" {
-		originals, err := originalTexts(f.unitsFrom)
-		if err != nil {
-			return err
-		}
+	originals, err := f.originals()
+	if err != nil {
+		return err
+	}
+	if originals != nil {
 		if err := perplexity.UnitsFrom(s.Units, originals); err != nil {
 			return err
 		}
@@ -140,6 +145,9 @@ func (f *perplexityFlags) sample(ctx context.Context, path string, p window.Poli
 			return scoredSample{}, err
 		}
 		defer closer()
+		if f.presetName != "" {
+			in = detokenized{in}
+		}
 	}
 	r, err := f.trace(ctx, path, in, f.score.text != "", score.Options{Policy: p})
 	if err != nil {
@@ -162,7 +170,7 @@ func (f *perplexityFlags) reading(r *trace.Reader) perplexity.Read {
 	jack := f.o.CI == "" || f.o.CI == perplexity.Jackknife || f.o.CI == perplexity.None
 	return perplexity.Read{
 		Rows: rows && r.Need("logprob") == nil,
-		Lean: !f.all && f.rows == "" && f.vs == "" && f.unitsFrom == "" && f.o.By == "" && jack,
+		Lean: !f.all && f.rows == "" && f.vs == "" && f.unitsFrom == "" && f.presetName == "" && f.o.By == "" && jack,
 	}
 }
 
@@ -254,88 +262,4 @@ func writeRows(w io.Writer, rows []perplexity.Row) error {
 	}
 	c.Flush()
 	return c.Error()
-}
-
-func newPerplexityPolicies(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "policies",
-		Short:   "List the window policies and the published figures that each reproduces",
-		Example: "  assay perplexity policies",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			doc := struct {
-				Policies []window.Info       `json:"policies"`
-				Tools    []perplexity.Tool   `json:"tools"`
-				Anchors  []perplexity.Anchor `json:"published"`
-			}{window.Policies(), perplexity.Tools(), perplexity.Anchors()}
-			return a.print(doc, func(w io.Writer) error {
-				rows := [][]string{{"policy", "reproduces", "never scored", "defaults"}}
-				for _, p := range doc.Policies {
-					rows = append(rows, []string{p.Name, p.Reproduces, p.Never, p.Defaults})
-				}
-				rows = append(rows, []string{""}, []string{"their figure", "policy", "our figure", "note"})
-				for _, t := range doc.Tools {
-					rows = append(rows, []string{t.Theirs, t.Policy, t.Figure, t.Note})
-				}
-				return show.Table(w, rows)
-			})
-		},
-	}
-}
-
-func newPerplexityExplain(a *app) *cobra.Command {
-	var top int
-	cmd := &cobra.Command{
-		Use:   "explain TRACE TRACE",
-		Short: "Split the difference of two perplexities of one text into its causes",
-		Long: `explain joins two traces of one text on the bytes and splits the difference of
-their costs into unit (denominators), coverage (scored by one only), context (other
-windows), tokenizer and model. The parts add up.`,
-		Example: "  assay perplexity explain a.parquet b.parquet --top 20",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			var rs [2]*trace.Reader
-			for i, p := range args {
-				r, err := trace.Open(p)
-				if err != nil {
-					return err
-				}
-				defer r.Close()
-				rs[i] = r
-			}
-			res, stretches, err := perplexity.ExplainAll(rs[0], rs[1], top)
-			if err != nil {
-				return err
-			}
-			doc := struct {
-				Result    probes.Result        `json:"result"`
-				Stretches []perplexity.Stretch `json:"stretches"`
-			}{res, stretches}
-			return a.print(doc, func(w io.Writer) error {
-				if err := show.Result(w, &res); err != nil {
-					return err
-				}
-				rows := [][]string{{"document", "bytes", "nats a", "nats b", "ctx a", "ctx b", "difference", "why"}}
-				for _, s := range stretches {
-					rows = append(rows, []string{s.DocID, fmt.Sprintf("%d-%d", s.Begin, s.End), show.Number(s.NatsA), show.Number(s.NatsB),
-						fmt.Sprint(s.CtxA), fmt.Sprint(s.CtxB), show.Number(s.Difference), s.Why})
-				}
-				return show.Table(w, rows)
-			})
-		},
-	}
-	cmd.Flags().IntVar(&top, "top", 50, "stretches to list, largest difference first")
-	return cmd
-}
-
-// originalTexts reads id to text for --units-from.
-func originalTexts(path string) (map[string]string, error) {
-	if !strings.HasSuffix(path, ".jsonl") && !strings.HasSuffix(path, ".jsonl.gz") {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fault.Inputf("no-file", "--units-from: %w", err)
-		}
-		return map[string]string{"line:1": string(b)}, nil
-	}
-	return readTexts(path)
 }

@@ -18,7 +18,7 @@ func Tools() []Tool {
 		{"evaluate perplexity: perplexities, mean_perplexity", "full", "ppl_token per document, macro_ppl", "with --bos always"},
 		{"llama-perplexity, Final estimate: PPL = x +/- y", "llamacpp", "ppl_token, se_llamacpp", "window as its -c"},
 		{"llama-perplexity --ppl-stride s", "llamacpp-stride", "ppl_token",
-			"its context is n_seq*C + s/2 with n_seq = max(1, batch/C), in later versions rounded up to a multiple of 256: equal to ours only with -b C and such a C"},
+			"its context is n_seq*C + s/2 with n_seq = max(1, batch/C), in later versions rounded up to a multiple of 256: equal to ours with -b C; for a context rounded up to N give --window N - s/2"},
 		{"quantisation papers, WikiText-2 PPL", "gptq", "ppl_token", "window 2048 or 4096, rows joined by blank lines, BOS once"},
 		{"mimir and Min-K% papers", "full (or mimir when long)", "nll_token", ""},
 		{"Salazar et al. 2020, pseudo-perplexity (PPPL) of masked models", "pll", "pseudo_ppl_token", "special tokens are never masked; a word of several tokens gives its parts away to each other"},
