@@ -14,10 +14,12 @@ func addRow(sum []float64, row []float32) {
 		n = 0
 	}
 	for c := 0; c < n; c += 8 {
-		v := archsimd.LoadFloat32x8Array((*[8]float32)(row[c:]))
-		lo, hi := (*[4]float64)(sum[c:]), (*[4]float64)(sum[c+4:])
-		archsimd.LoadFloat64x4Array(lo).Add(v.GetLo().ConvertToFloat64()).StoreArray(lo)
-		archsimd.LoadFloat64x4Array(hi).Add(v.GetHi().ConvertToFloat64()).StoreArray(hi)
+		v, s := (*[8]float32)(row[c:]), (*[8]float64)(sum[c:])
+		lo, hi := (*[4]float64)(s[:4]), (*[4]float64)(s[4:])
+		a := archsimd.LoadFloat32x4Array((*[4]float32)(v[:4])).ConvertToFloat64()
+		b := archsimd.LoadFloat32x4Array((*[4]float32)(v[4:])).ConvertToFloat64()
+		archsimd.LoadFloat64x4Array(lo).Add(a).StoreArray(lo)
+		archsimd.LoadFloat64x4Array(hi).Add(b).StoreArray(hi)
 	}
 	addRowPlain(sum[n:], row[n:])
 }
@@ -33,9 +35,11 @@ func squares(row []float32, sq []float64, top []float32, n6 []int32) float32 {
 	below := archsimd.BroadcastInt32x8(int32(math.Float32bits(largeAbs)) - 1)
 	peak := archsimd.BroadcastInt32x8(0)
 	for c := 0; c < n; c += 8 {
-		v := archsimd.LoadFloat32x8Array((*[8]float32)(row[c:]))
-		lo, hi := (*[4]float64)(sq[c:]), (*[4]float64)(sq[c+4:])
-		a, b := v.GetLo().ConvertToFloat64(), v.GetHi().ConvertToFloat64()
+		x, s := (*[8]float32)(row[c:]), (*[8]float64)(sq[c:])
+		lo, hi := (*[4]float64)(s[:4]), (*[4]float64)(s[4:])
+		v := archsimd.LoadFloat32x8Array(x)
+		a := archsimd.LoadFloat32x4Array((*[4]float32)(x[:4])).ConvertToFloat64()
+		b := archsimd.LoadFloat32x4Array((*[4]float32)(x[4:])).ConvertToFloat64()
 		a.MulAdd(a, archsimd.LoadFloat64x4Array(lo)).StoreArray(lo)
 		b.MulAdd(b, archsimd.LoadFloat64x4Array(hi)).StoreArray(hi)
 		bits := v.AsInt32x8().And(abs)
