@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"assay/internal/visible"
@@ -23,6 +24,10 @@ var (
 	svgValue = regexp.MustCompile(`^[-+0-9a-zA-Z.,%# ()]*$`)
 	colour   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 )
+
+// Figures are laid out in a narrow serif font that they do not carry; at this share
+// of its size the page's own, wider font fits the same places.
+const fontScale = 0.86
 
 // errNoFigure: the bytes are no SVG that this package draws.
 var errNoFigure = errors.New("report: not a figure")
@@ -103,6 +108,11 @@ func style(s string) string {
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		if !ok || !slices.Contains(svgStyles, name) || !svgValue.MatchString(value) || strings.Contains(strings.ToLower(value), "url") {
 			continue
+		}
+		if px, ok := strings.CutSuffix(value, "px"); ok && name == "font-size" {
+			if n, err := strconv.ParseFloat(px, 64); err == nil {
+				value = strconv.FormatFloat(n*fontScale, 'g', 3, 64) + "px"
+			}
 		}
 		if colour.MatchString(value) {
 			v, known := figureColours()[strings.ToLower(value)]
