@@ -169,17 +169,23 @@ func (g *generator) group(ctx context.Context, ps []Prompt, emit func(Generation
 	}
 	sorted := slices.Clone(cs)
 	slices.SortStableFunc(sorted, func(a, b *continuation) int { return bucket(len(a.prompt.IDs)) - bucket(len(b.prompt.IDs)) })
-	next := 0
+	var batches [][]*continuation
 	for from := 0; from < len(sorted); {
 		P := bucket(len(sorted[from].prompt.IDs))
 		to := from
 		for to < len(sorted) && to-from < g.o.Batch && bucket(len(sorted[to].prompt.IDs)) == P {
 			to++
 		}
-		if err := g.run(ctx, P, sorted[from:to]); err != nil {
+		batches = append(batches, sorted[from:to])
+		from = to
+	}
+	// The earliest prompt waits least, so that an interruption loses little.
+	slices.SortStableFunc(batches, func(a, b []*continuation) int { return a[0].order - b[0].order })
+	next := 0
+	for _, b := range batches {
+		if err := g.run(ctx, bucket(len(b[0].prompt.IDs)), b); err != nil {
 			return err
 		}
-		from = to
 		for next < len(cs) && cs[next].stop != "" {
 			if err := emit(cs[next].result()); err != nil {
 				return err
