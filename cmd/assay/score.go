@@ -19,6 +19,7 @@ import (
 	"assay/model/score"
 	"assay/model/trace"
 	"assay/model/trace/window"
+	"assay/probes/membership"
 	"assay/probes/palimpsest"
 	"assay/tokenize/store"
 	"assay/tokenize/text"
@@ -39,6 +40,7 @@ type scoreFlags struct {
 	per       string
 	moments   bool
 	topK      int
+	scores    string // membership scores to store in the document table
 	maskPad   bool
 	redact    bool
 	resume    bool
@@ -82,6 +84,7 @@ run leaves what is finished; the same command with --resume goes on.`,
 	fl.StringVar(&f.per, "per", "token", "token: both tables; document: the document table alone")
 	fl.BoolVar(&f.moments, "moments", false, "add columns umean, usd (unweighted moments of ln p over the vocabulary)")
 	fl.IntVar(&f.topK, "topk", 0, "add the K most likely tokens of every prediction")
+	fl.StringVar(&f.scores, "scores", "", "membership scores stored in the document table, between commas (\"membership scores\" lists them): all that --per document keeps of the rows")
 	fl.BoolVar(&f.maskPad, "mask-padding-vocab", false, "leave head rows beyond the tokenizer's vocabulary out of the softmax")
 	fl.BoolVar(&f.redact, "redact", false, "leave out ids and offsets, so that the trace does not show the text")
 	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted run of the same command")
@@ -179,6 +182,9 @@ func runScore(ctx context.Context, a *app, f *scoreFlags, ckpt string) error {
 	}
 	defer s.close()
 	o := f.options(s)
+	if err := f.scoreColumns(&o); err != nil {
+		return err
+	}
 	rep, err := a.score(ctx, &f.model, s, in, o)
 	if err != nil {
 		return err
@@ -198,6 +204,28 @@ func (f *scoreFlags) options(s *session) score.Options {
 		}
 	}
 	return o
+}
+
+// scoreColumns adds the membership scores that are computed while scoring.
+func (f *scoreFlags) scoreColumns(o *score.Options) error {
+	if f.scores == "" {
+		return nil
+	}
+	list, err := membership.Parse(f.scores)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		o.Scores = append(o.Scores, s.Name())
+		if s.Needs()&membership.NeedMoments != 0 {
+			if o.PerDocument {
+				return fault.Usagef("--scores %s: it reads the moments of every row, which --per document does not keep: want --per token", s.Name())
+			}
+			o.Score.Moments = true
+		}
+	}
+	o.ScoreOf, err = membership.Columns(list)
+	return err
 }
 
 // score plans, loads the model and scores.

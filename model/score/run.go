@@ -34,7 +34,11 @@ type Options struct {
 	PerDocument bool
 	Redact      bool
 	Score       model.ScoreOptions
-	Made        trace.Made
+	// Scores are columns of the document table that ScoreOf computes while the rows
+	// are at hand: what is left of them in compact mode.
+	Scores  []string
+	ScoreOf func(trace.Doc, trace.Tokens) map[string]float64
+	Made    trace.Made
 	// Start is called with the number of input tokens once it is known, before
 	// the first forward pass; Progress with each batch's.
 	Start    func(tokens int64)
@@ -204,7 +208,7 @@ func Run(ctx context.Context, m Model, in Input, survey *Survey, o Options) (*Re
 	if o.Resume {
 		create = trace.Resume
 	}
-	w, err := create(o.Out, o.Of, trace.Options{Made: o.Made, PerDocument: o.PerDocument, Moments: o.Score.Moments, TopK: o.Score.TopK, Redact: o.Redact})
+	w, err := create(o.Out, o.Of, trace.Options{Made: o.Made, PerDocument: o.PerDocument, Moments: o.Score.Moments, TopK: o.Score.TopK, Redact: o.Redact, Scores: o.Scores, ScoreOf: o.ScoreOf})
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,10 @@ type Options struct {
 	Moments     bool     // columns umean and usd
 	TopK        int      // columns top_id and top_logprob; 0 = none
 	Scores      []string // names of the score columns, in column order
-	Redact      bool     // leave out what would show the text
+	// ScoreOf computes the score columns of a finished document (its sums are there);
+	// nil takes Doc.Scores as given.
+	ScoreOf func(Doc, Tokens) map[string]float64
+	Redact  bool // leave out what would show the text
 	// From and To are the documents [From, To) of a shard; both 0 = the whole
 	// input. A shard's identity carries the digest of the whole input's text.
 	From, To int32
@@ -264,6 +267,9 @@ func (w *Writer) complete(d *Doc, t *Tokens) error {
 	}
 	w.in.laws(d, t)
 	sums(d, t)
+	if w.options.ScoreOf != nil {
+		d.Scores = w.options.ScoreOf(*d, *t)
+	}
 	return w.found()
 }
 

@@ -1,6 +1,8 @@
 package membership
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -298,7 +300,7 @@ func inferOnce(s, v Features, seed string, o InferOptions) (inferred, error) {
 		fv = append(fv, f)
 		score, label, group = append(score, f), append(label, 1), append(group, v.Rows[i].Group)
 	}
-	return r, r.compare(fs, fv, score, label, group, o)
+	return r, r.compare(fs, fv, score, label, group, seed, o)
 }
 
 // clips are the 2.5 and 97.5 % quantiles of every column, type 7.
@@ -315,7 +317,7 @@ func clips(x [][]float64) (lo, hi []float64) {
 }
 
 // compare fills in the statistics of the held-out halves.
-func (r *inferred) compare(fs, fv, score []float64, label []int, group []string, o InferOptions) error {
+func (r *inferred) compare(fs, fv, score []float64, label []int, group []string, seed string, o InferOptions) error {
 	diff, se, err := stat.MeanDiff(fv, fs)
 	if err != nil {
 		return fault.Inputf("too-few", "membership: infer: %w", err)
@@ -326,7 +328,7 @@ func (r *inferred) compare(fs, fv, score []float64, label []int, group []string,
 	a, b := vv/float64(len(fv)), vs/float64(len(fs))
 	r.df = (a + b) * (a + b) / (a*a/float64(len(fv)-1) + b*b/float64(len(fs)-1))
 	r.logWelch, _ = stat.LogTailStudentT(r.t, r.df)
-	r.logP, r.exact, err = permuteMeans(score, label, group, Options{B: o.B, Seed: 1, Workers: o.Workers}.withDefaults())
+	r.logP, r.exact, err = permuteMeans(score, label, group, Options{B: o.B, Seed: seedOf(seed), Workers: o.Workers}.withDefaults())
 	return err
 }
 
@@ -402,5 +404,11 @@ func nullRun(v Features, o InferOptions) (inferred, error) {
 	if len(a.Rows) < 10 || len(b.Rows) < 10 {
 		return inferred{logP: 0}, fault.Inputf("too-few", "found %d and %d texts, want at least 10 each", len(a.Rows), len(b.Rows))
 	}
-	return inferOnce(a, b, o.Seed, o)
+	return inferOnce(a, b, o.Seed+"/null", o)
+}
+
+// seedOf is the number behind a seed that is a string: other halves get other draws.
+func seedOf(seed string) uint64 {
+	h := sha256.Sum256([]byte("infer-perm:" + seed))
+	return binary.LittleEndian.Uint64(h[:])
 }

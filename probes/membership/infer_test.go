@@ -17,7 +17,7 @@ func TestCompareHalves(t *testing.T) {
 	fs, fv := []float64{.1, -.2, .05, -.3, 0}, []float64{.4, .2, .6, .1, .3}
 	score, label := labels(fv, fs)
 	var r inferred
-	if err := r.compare(fs, fv, score, label, nil, InferOptions{B: 99}); err != nil {
+	if err := r.compare(fs, fv, score, label, nil, "1", InferOptions{B: 99}); err != nil {
 		t.Fatal(err)
 	}
 	near(t, "t", r.t, 3.381728881, 1e-8)
