@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,9 @@ func TestLean(t *testing.T) {
 		b, err := Run(lean, Options{CI: ci})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(fmt.Sprint(b.Warnings), "300 of 300 documents have fewer than 16 tokens") {
+			t.Errorf("warnings %v", b.Warnings)
 		}
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: packed and whole differ:\n%+v\n%+v", ci, a, b)
