@@ -27,6 +27,11 @@ func (m *Model) read(r *reader) error {
 	if m.types, err = r.get("types.w"); err != nil {
 		return err
 	}
+	if !m.half { // matrices in 16 bits stay as they are; others go from the file to their place
+		body := *r
+		body.mapped = true
+		r = &body
+	}
 	if !m.stream {
 		m.layers = make([][]*tensors.Tensor, len(m.spec.Layers))
 		err := parallel(len(m.layers), runtime.GOMAXPROCS(0), func(l int) (err error) {
@@ -49,10 +54,22 @@ func (m *Model) read(r *reader) error {
 }
 
 // drop tells a mapped source that tensors were copied: their pages need not stay
-// in memory beside the copies.
+// in memory beside the copies. It fails where the file has changed in the meantime.
 func (r *reader) drop(names []string) error {
-	if src, ok := r.src.(interface{ Drop(names ...string) error }); ok {
-		return src.Drop(names...)
+	src, ok := r.src.(interface {
+		Drop(names ...string) error
+		Changed(name string) error
+	})
+	if !ok {
+		return nil
+	}
+	if err := src.Drop(names...); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := src.Changed(n); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -212,9 +229,13 @@ func (m *Model) readHeadMatrix(r *reader) error {
 	}
 	e := s.headWidth()
 	m.headMatrix, err = m.eng.f32([]int{e, s.Vocab}, func(dst []float32) error {
-		return weights.Guard(func() error {
-			w.lay(dst, s.Vocab, 0, seqRows(0, s.Vocab), e, false)
-			return nil
+		const run = 2048 // rows, the columns of dst
+		return parallel((s.Vocab+run-1)/run, runtime.GOMAXPROCS(0), func(i int) error {
+			from := i * run
+			return weights.Guard(func() error {
+				w.lay(dst, s.Vocab, from, seqRows(from, min(run, s.Vocab-from)), e, false)
+				return nil
+			})
 		})
 	})
 	return err
