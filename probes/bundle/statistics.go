@@ -18,6 +18,22 @@ import (
 // statistics computes every result again from the evidence.
 func (v *verification) statistics(ctx context.Context) (bool, error) {
 	failed := v.rep.Failed
+	for _, e := range v.m.Inputs { // files that the bundle holds only the digest of
+		own := v.o.Input[e.Name]
+		if own == "" {
+			continue
+		}
+		_, sum, err := digestFile(own)
+		if err != nil {
+			return false, err
+		}
+		if sum != e.Files[0].SHA256 {
+			v.rep.find(LevelStatistics, e.Name, "%s: SHA-256: found %s, the bundle says %s", e.Files[0].Source, sum, e.Files[0].SHA256)
+		}
+	}
+	if v.rep.Failed > failed {
+		return v.rep.level(LevelStatistics, failed, "an input is not the one that was used"), nil
+	}
 	same := v.o.Program.Digest == v.m.Program.Digest && v.o.Program.Digest != ""
 	whole := same
 	var outs []Outcome

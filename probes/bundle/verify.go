@@ -123,6 +123,11 @@ func Verify(ctx context.Context, dir string, e Engine, o VerifyOptions) (*Report
 			return nil, fault.Usagef("verify: --ckpt %s: the bundle has no such role%s", role, nearest(role, v.roles()))
 		}
 	}
+	for n := range o.Input {
+		if !slices.ContainsFunc(v.m.Inputs, func(e InputEntry) bool { return e.Name == n }) {
+			return nil, fault.Usagef("verify: --input %s: the bundle has no such input%s", n, nearest(n, v.inputs()))
+		}
+	}
 	v.rep.EvidenceID = v.m.EvidenceID
 	if err := v.files(raw); err != nil {
 		return nil, err
@@ -146,6 +151,14 @@ func (v *verification) roles() []string {
 	var out []string
 	for _, m := range v.m.Models {
 		out = append(out, m.Role)
+	}
+	return out
+}
+
+func (v *verification) inputs() []string {
+	var out []string
+	for _, e := range v.m.Inputs {
+		out = append(out, e.Name)
 	}
 	return out
 }
