@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync"
 )
 
 // ErrConstant reports a sample without variation, for which no correlation exists.
@@ -47,16 +48,37 @@ func newRanks[T int64 | float64](x []T) Ranks {
 	for i, v := range x {
 		s[i] = item{v, int32(i)}
 	}
-	slices.SortFunc(s, func(a, b item) int { return cmp.Compare(a.v, b.v) })
+	order := func(s []item) { slices.SortFunc(s, func(a, b item) int { return cmp.Compare(a.v, b.v) }) }
+	// Large samples are sorted as two halves side by side and read as one.
+	half := n
+	var other sync.WaitGroup
+	if n > 1<<16 {
+		half = n / 2
+		other.Go(func() { order(s[half:]) })
+	}
+	order(s[:half])
+	other.Wait()
+	parts := [2][]item{s[:half], s[half:]}
 	r := Ranks{C: make([]int32, n)}
 	for lo := 0; lo < n; {
-		hi := lo + 1
-		for hi < n && s[hi].v == s[lo].v {
-			hi++
+		first := parts[0]
+		if len(first) == 0 || len(parts[1]) > 0 && cmp.Less(parts[1][0].v, first[0].v) {
+			first = parts[1]
 		}
+		v := first[0].v
+		var equal [2]int
+		for k, p := range parts {
+			for equal[k] < len(p) && cmp.Compare(p[equal[k]].v, v) == 0 {
+				equal[k]++
+			}
+		}
+		hi := lo + equal[0] + equal[1]
 		c := int32(lo + hi - n) // twice the mean of lo+1..hi, minus n+1
-		for _, it := range s[lo:hi] {
-			r.C[it.i] = c
+		for k, e := range equal {
+			for _, it := range parts[k][:e] {
+				r.C[it.i] = c
+			}
+			parts[k] = parts[k][e:]
 		}
 		r.Ties = max(r.Ties, hi-lo)
 		lo = hi
