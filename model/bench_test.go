@@ -71,8 +71,8 @@ func BenchmarkScore(b *testing.B) {
 		{"llama135m/8x512", "llama-135m", 16, 512, ScoreOptions{}},
 		{"70m/64x64", "gpt_neox-70m", 128, 64, ScoreOptions{}},
 		{"160m/64x64", "gpt_neox-160m", 128, 64, ScoreOptions{}},
-		{"70m/mixed", "gpt_neox-70m", 64, 0, ScoreOptions{}},
-		{"160m/mixed", "gpt_neox-160m", 64, 0, ScoreOptions{}},
+		{"70m/mixed", "gpt_neox-70m", 256, 0, ScoreOptions{}},
+		{"160m/mixed", "gpt_neox-160m", 256, 0, ScoreOptions{}},
 		{"410m/8x512", "gpt_neox-410m", 16, 512, ScoreOptions{}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
