@@ -91,44 +91,45 @@ func (w *wordingFlags) own() ([]assoc.Wording, error) {
 	return readNamed(w.file, assoc.ReadWordings)
 }
 
-func iatTemplates(w *wordingFlags, ts []iat.Template) ([]iat.Template, error) {
+// ownOr returns the user's wordings in the form of a probe, or the shipped ones.
+func ownOr[T any](w *wordingFlags, shipped []T, form func(assoc.Wording) T) ([]T, error) {
 	own, err := w.own()
+	if err != nil || own == nil {
+		return shipped, err
+	}
+	out := make([]T, len(own))
+	for i, x := range own {
+		out[i] = form(x)
+	}
+	return out, nil
+}
+
+func iatTemplates(w *wordingFlags, ts []iat.Template) ([]iat.Template, error) {
+	ts, err := ownOr(w, ts, func(x assoc.Wording) iat.Template {
+		return iat.Template{Name: x.Name, Prompt: x.Prompt, Voice: assoc.Voice{System: x.System}}
+	})
 	if err != nil {
 		return nil, err
-	}
-	if own != nil {
-		ts = nil
-	}
-	for _, x := range own {
-		ts = append(ts, iat.Template{Name: x.Name, Prompt: x.Prompt, Voice: assoc.Voice{System: x.System}})
 	}
 	return inVoices(w, ts, func(t *iat.Template) (*string, *assoc.Voice) { return &t.Name, &t.Voice })
 }
 
 func swapPrompts(w *wordingFlags, ps []swap.Prompt) ([]swap.Prompt, error) {
-	own, err := w.own()
+	ps, err := ownOr(w, ps, func(x assoc.Wording) swap.Prompt {
+		return swap.Prompt{Name: x.Name, User: x.Prompt, Prefix: x.Prefix, Voice: assoc.Voice{System: x.System}}
+	})
 	if err != nil {
 		return nil, err
-	}
-	if own != nil {
-		ps = nil
-	}
-	for _, x := range own {
-		ps = append(ps, swap.Prompt{Name: x.Name, User: x.Prompt, Prefix: x.Prefix, Voice: assoc.Voice{System: x.System}})
 	}
 	return inVoices(w, ps, func(p *swap.Prompt) (*string, *assoc.Voice) { return &p.Name, &p.Voice })
 }
 
 func bbqTemplates(w *wordingFlags, ts []bbq.Template) ([]bbq.Template, error) {
-	own, err := w.own()
+	ts, err := ownOr(w, ts, func(x assoc.Wording) bbq.Template {
+		return bbq.Template{Name: x.Name, Prompt: x.Prompt, Voice: assoc.Voice{System: x.System}}
+	})
 	if err != nil {
 		return nil, err
-	}
-	if own != nil {
-		ts = nil
-	}
-	for _, x := range own {
-		ts = append(ts, bbq.Template{Name: x.Name, Prompt: x.Prompt, Voice: assoc.Voice{System: x.System}})
 	}
 	if w.formats == "all" {
 		plain := ts

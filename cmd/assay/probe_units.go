@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
 	"assay/internal/fault"
+	"assay/latent"
 	"assay/latent/units"
 	"assay/probes"
 
@@ -196,6 +198,27 @@ func openDirection(path string) (units.Direction, error) {
 	return d, nil
 }
 
+// onDirection runs a test with the direction args[0] on the states of the rest, in the
+// view that the direction was fitted in.
+func (f *statesProbe) onDirection(ctx context.Context, args []string, run func(units.Direction, []*latent.File) (probes.Result, error)) error {
+	d, err := openDirection(args[0])
+	if err != nil {
+		return err
+	}
+	f.view = d.View
+	fs, closer, err := f.files(ctx, args[1:])
+	if err != nil {
+		return err
+	}
+	defer closer()
+	r, err := run(d, fs)
+	if err != nil {
+		return err
+	}
+	r.Inputs = append(r.Inputs, probes.Input{Role: "direction", Path: args[0], Digest: d.Run})
+	return f.app.printResult(r, f.output)
+}
+
 func newDirectionApply(a *app) *cobra.Command {
 	f := statesProbe{stater: stater{app: a}}
 	margin := ""
@@ -205,28 +228,15 @@ func newDirectionApply(a *app) *cobra.Command {
 		Example: "  assay probe direction apply d.safetensors other.safetensors --margin margins.csv",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := openDirection(args[0])
-			if err != nil {
-				return err
-			}
-			f.view = d.View
-			fs, closer, err := f.files(cmd.Context(), args[1:])
-			if err != nil {
-				return err
-			}
-			defer closer()
-			o := units.ApplyOptions{Groups: f.groups, Level: f.level}
-			if margin != "" {
-				if o.Margin, err = readMargins(margin); err != nil {
-					return err
+			return f.onDirection(cmd.Context(), args, func(d units.Direction, fs []*latent.File) (r probes.Result, err error) {
+				o := units.ApplyOptions{Groups: f.groups, Level: f.level}
+				if margin != "" {
+					if o.Margin, err = readMargins(margin); err != nil {
+						return r, err
+					}
 				}
-			}
-			r, err := units.Apply(cmd.Context(), d, fs[0], o)
-			if err != nil {
-				return err
-			}
-			r.Inputs = append(r.Inputs, probes.Input{Role: "direction", Path: args[0], Digest: d.Run})
-			return f.app.printResult(r, f.output)
+				return units.Apply(cmd.Context(), d, fs[0], o)
+			})
 		},
 	}
 	fl := cmd.Flags()
@@ -262,22 +272,9 @@ func newDirectionShift(a *app) *cobra.Command {
 		Example: "  assay probe direction shift d.safetensors base.safetensors tuned.safetensors",
 		Args:    cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := openDirection(args[0])
-			if err != nil {
-				return err
-			}
-			f.view = d.View
-			fs, closer, err := f.files(cmd.Context(), args[1:])
-			if err != nil {
-				return err
-			}
-			defer closer()
-			r, err := units.Shift(cmd.Context(), d, fs[0], fs[1], f.level)
-			if err != nil {
-				return err
-			}
-			r.Inputs = append(r.Inputs, probes.Input{Role: "direction", Path: args[0], Digest: d.Run})
-			return f.app.printResult(r, f.output)
+			return f.onDirection(cmd.Context(), args, func(d units.Direction, fs []*latent.File) (probes.Result, error) {
+				return units.Shift(cmd.Context(), d, fs[0], fs[1], f.level)
+			})
 		},
 	}
 	fl := cmd.Flags()

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"assay/internal/fault"
+	"assay/internal/outfile"
 )
 
 // save writes a file by rename, so that a stop at any moment leaves the old file
@@ -21,36 +22,7 @@ func save(path string, b []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
-	return writeBy(path, func(f *os.File) error { _, err := f.Write(b); return err })
-}
-
-func writeBy(path string, write func(*os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.partial")
-	if err != nil {
-		return fault.Retryf("io", "write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			if fault.As(err) == nil {
-				err = fault.Retryf("io", "write %s: %w", path, err)
-			}
-		}
-	}()
-	if err = write(f); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return outfile.Write(path, func(f *os.File) error { _, err := f.Write(b); return err })
 }
 
 // copyFile copies a file whose digest is known; another digest is an error.
@@ -63,7 +35,7 @@ func copyFile(to, from, sum string) error {
 		return fault.Retryf("io", "%w", err)
 	}
 	defer in.Close()
-	return writeBy(to, func(f *os.File) error {
+	return outfile.Write(to, func(f *os.File) error {
 		h := sha256.New()
 		if _, err := io.Copy(io.MultiWriter(f, h), in); err != nil {
 			return err
