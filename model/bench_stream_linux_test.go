@@ -128,8 +128,8 @@ func statusBytes(key string) int64 {
 // all (hwm). llama-3b (6 GB of bfloat16) runs within 4 GiB, for which auto has to
 // take stream; the small one within what the machine has.
 //
-//	go test ./model -run xxx -bench Stream/gpt_neox-410m -benchtime 1x
-//	go test ./model -run xxx -bench Stream/llama-3b -benchtime 1x -timeout 1h
+//	go test ./model -run '^$' -bench Stream/gpt_neox-410m -benchtime 1x
+//	go test ./model -run '^$' -bench Stream/llama-3b -benchtime 1x -timeout 1h
 func BenchmarkStream(b *testing.B) {
 	for _, c := range []struct {
 		shape   string
